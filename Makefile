@@ -1,0 +1,58 @@
+# emyzelium.h is one file: to use it, copy it. What is here builds the examples and runs the tests.
+CC ?= cc
+PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+# one that has PyZMQ, for the foreign peer of the tests
+PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import zmq' 2>/dev/null && echo $$p && \
+	exit; done; echo python3)
+export PYTHON
+CFLAGS ?= -O2 -g
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-qual \
+	-Wcast-align -Wformat=2 -Wvla -Wwrite-strings -Wdouble-promotion -Wswitch-enum \
+	-Wstrict-prototypes -Wmissing-prototypes
+SANITIZERS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+ZMQ_CFLAGS := $(shell $(PKG_CONFIG) --cflags libzmq 2>/dev/null)
+ZMQ_LIBS := $(shell $(PKG_CONFIG) --libs libzmq 2>/dev/null || echo -lzmq)
+COMPILE = $(CC) -std=c99 $(WARNINGS) $(ZMQ_CFLAGS)
+
+EXAMPLES = $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
+TESTS = $(patsubst tests/%.c,build/tests/%,$(wildcard tests/*.c))
+SAN_TESTS = $(TESTS:%=%-san)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+
+demo: build/demo ## run the demo: three realms of Life in this terminal
+	@build/demo
+
+examples: $(EXAMPLES) ## build all examples into build/
+
+test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) ## run all tests
+	prove -j 2 -e '' $(PROVEFLAGS) tests/*.t $(TESTS) $(SAN_TESTS)
+
+install: ## copy the header to PREFIX/include (PREFIX=/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/include
+	install -m 644 emyzelium.h $(DESTDIR)$(PREFIX)/include/
+
+uninstall: ## take it away again
+	rm -f $(DESTDIR)$(PREFIX)/include/emyzelium.h
+
+format: ## apply .clang-format
+	clang-format -i emyzelium.h examples/*.c tests/*.c tests/*.h
+
+clean: ## remove what was built
+	rm -rf build
+
+build/%: examples/%.c emyzelium.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
+
+build/tests/%-san: tests/%.c tests/tap.h emyzelium.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(SANITIZERS) $< -o $@ $(ZMQ_LIBS)
+
+build/tests/%: tests/%.c tests/tap.h emyzelium.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
+
+.PHONY: help demo examples test install uninstall format clean

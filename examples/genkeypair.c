@@ -1,0 +1,23 @@
+/* Print a fresh key pair; with a secret key as argument, the public key that belongs to it.
+ * Build: cc genkeypair.c -lzmq -o genkeypair */
+#define EMYZELIUM_IMPLEMENTATION
+#include "../emyzelium.h"
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    char publickey[EMZ_KEY_Z85_SIZE], secretkey[EMZ_KEY_Z85_SIZE];
+    emz_result result = argc == 2   ? emz_publickey(publickey, argv[1])
+                        : argc == 1 ? emz_keypair(publickey, secretkey)
+                                    : EMZ_ERR_ARGUMENT;
+    if (result != EMZ_OK) {
+        fprintf(stderr,
+                "%s\nUsage: genkeypair [SECRET-KEY]\nIn a shell, put the key in single quotes.\n",
+                emz_result_str(result));
+        return 1;
+    }
+    printf("public key: %s\n", publickey);
+    if (argc == 1) {
+        printf("secret key: %s\n", secretkey);
+    }
+    return 0;
+}

@@ -1,0 +1,68 @@
+#!/bin/sh
+# What the manuals say, done: the quick start of the header and of README.md, as they stand.
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+n=0
+failed=0
+ok() {
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
+        echo "not ok $n - $2"
+        failed=1
+        [ ! -s "$dir/log" ] || sed 's/^/# /' "$dir/log" | head -20
+    fi
+}
+libs=$(pkg-config --libs libzmq 2>/dev/null || echo -lzmq)
+cp emyzelium.h "$dir"
+sed -n '/>>start: save/,/Over Tor/s/^ \*     //p' emyzelium.h >"$dir/start.c"
+sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' >"$dir/readme.c"
+for name in start readme; do
+    lines=$(wc -l <"$dir/$name.c")
+    [ "$lines" -gt 20 ] && [ "$lines" -le 40 ]
+    ok $? "$name.c: $lines lines, at most 40"
+    (cd "$dir" && ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror $name.c $libs -o $name) >"$dir/log" 2>&1
+    ok $? "$name.c compiles without a warning"
+    [ "$("$dir/$name" 2>"$dir/log")" = 'Hello!' ]
+    ok $? "$name.c says hello"
+done
+diff "$dir/start.c" "$dir/readme.c" >"$dir/log"
+ok $? "both are the same program"
+[ "$(wc -l <examples/hello.c)" -lt 60 ]
+ok $? "hello.c is under 60 lines"
+[ "$(build/hello 2>"$dir/log")" = 'Hello, Bob! (Connected.)' ]
+ok $? "hello.c says hello"
+build/genkeypair >"$dir/pair" 2>"$dir/log"
+ok $? "genkeypair"
+[ "$(build/genkeypair "$(sed -n 's/^secret key: //p' "$dir/pair")")" = "$(head -1 "$dir/pair")" ]
+ok $? "genkeypair with a secret key gives its public key"
+! build/genkeypair nonsense >"$dir/log" 2>&1 && grep -q '40 characters' "$dir/log"
+ok $? "with nonsense, it says what is wrong"
+make help >"$dir/log"
+for target in demo examples test install uninstall clean; do
+    grep -q "^  make $target:" "$dir/log"
+    ok $? "make help names $target"
+done
+make -s install DESTDIR="$dir/root" PREFIX=/usr >"$dir/log" 2>&1 && cmp emyzelium.h "$dir/root/usr/include/emyzelium.h"
+ok $? "make install"
+make -s uninstall DESTDIR="$dir/root" PREFIX=/usr >"$dir/log" 2>&1 && [ ! -e "$dir/root/usr/include/emyzelium.h" ]
+ok $? "make uninstall"
+# names in the manuals exist, and every public name is explained
+sed '/Stop reading here/,$d' emyzelium.h | grep -o 'emz_[a-z0-9_]*[a-z0-9]' | sort -u |
+    while read -r name; do
+        sed -n '/Stop reading here/,$p' emyzelium.h | grep -q "\b$name\b" || echo "$name"
+    done >"$dir/log"
+[ ! -s "$dir/log" ]
+ok $? "every name in the header's manual exists"
+grep -o 'emz_[a-z0-9_]*[a-z0-9]\|EMZ_[A-Z0-9_]*[A-Z0-9]' README.md | sort -u |
+    while read -r name; do
+        grep -q "\b$name\b" emyzelium.h || echo "$name"
+    done >"$dir/log"
+[ ! -s "$dir/log" ]
+ok $? "every name in README.md exists"
+sed -n 's/^#ifndef \(EMZ_[A-Z0-9_]*\)$/\1/p' emyzelium.h | grep -v '^EMZ_API$' | while read -r name; do
+    sed -n '/>>switches: define/,/>>building$/p' emyzelium.h | grep -q "$name" || echo "$name"
+done >"$dir/log"
+[ ! -s "$dir/log" ]
+ok $? "every switch is in the manual's table"
+echo "1..$n"
+exit $failed

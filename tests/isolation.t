@@ -1,0 +1,71 @@
+#!/bin/sh
+# A Tor-mode ehypha opens connections to its proxy alone (and to itself, on loopback), and looks no
+# name up: seen by strace, over the whole life of a connection.
+skip() {
+    if [ -n "$EMZ_TEST_NO_SKIP" ]; then
+        echo "1..1"
+        echo "not ok 1 - $1, and EMZ_TEST_NO_SKIP is set"
+        exit 1
+    fi
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+command -v strace >/dev/null || skip "strace is missing"
+dir=$(mktemp -d) || exit 1
+proxy=
+trap 'exec 9>&-; [ -z "$proxy" ] || wait "$proxy"; rm -rf "$dir"' EXIT
+strace -f -o "$dir/try" true 2>/dev/null || skip "strace is not allowed here"
+cat >"$dir/client.c" <<'E'
+#define EMYZELIUM_IMPLEMENTATION
+#include "emyzelium.h"
+int main(int argc, char **argv) {
+    char pub[EMZ_KEY_Z85_SIZE], sec[EMZ_KEY_Z85_SIZE];
+    emz_config config;
+    emz_efunguz *ef;
+    emz_ehypha *eh;
+    int64_t end = emz_now() + 60000000;
+    int reached = 0;
+    memset(&config, 0, sizeof config);
+    config.pubsub_port = EMZ_ANY_PORT;
+    config.torproxy_port = atoi(argv[argc - 1]);
+    if (emz_keypair(pub, sec) || emz_efunguz_new(&ef, sec, &config) ||
+        emz_efunguz_add_ehypha(ef, pub, "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd",
+                               60847, &eh)) {
+        return 1;
+    }
+    /* Led to a port where something listens that is no peer, it must get as far as a handshake. */
+    while (reached < 2 && emz_now() < end) {
+        emz_efunguz_wait(ef, 20);
+        emz_efunguz_update(ef);
+        reached += emz_ehypha_link(eh) == EMZ_LINK_WRONG_KEY || emz_ehypha_link(eh) == EMZ_LINK_UNREACHABLE;
+    }
+    emz_efunguz_free(ef);
+    return reached < 2;
+}
+E
+# shellcheck disable=SC2046
+${CC:-cc} -I. "$dir/client.c" -o "$dir/client" $(pkg-config --libs libzmq 2>/dev/null || echo -lzmq) || exit 1
+mkfifo "$dir/in"
+"${PYTHON:-python3}" tests/socks.py garbage --after 12 <"$dir/in" >"$dir/out" &
+proxy=$!
+exec 9>"$dir/in"
+while ! grep -q READY "$dir/out"; do kill -0 $proxy || exit 1; done
+port=$(sed -n 's/^READY //p' "$dir/out")
+
+echo 1..4
+strace -f -e trace=connect,bind,listen,socket,sendto,openat -o "$dir/trace" "$dir/client" "$port"
+[ $? -eq 0 ] && echo "ok 1 - a connection through the proxy" || echo "not ok 1 - no connection through the proxy"
+# every AF_INET address that was bound to by us is 127.0.0.1; every connect goes to the proxy or to a
+# port of our own listeners
+grep -o 'connect([0-9]*, {sa_family=AF_INET[^}]*}' "$dir/trace" | sort | uniq -c | sed 's/^/# /'
+total=$(grep -c 'connect(.*sa_family=AF_INET' "$dir/trace")
+own=$(grep 'connect(.*sa_family=AF_INET,' "$dir/trace" | grep -c 'inet_addr("127.0.0.1")')
+[ "$total" -gt 1 ] && [ "$total" -eq "$own" ] &&
+    echo "ok 2 - $total connections, all to 127.0.0.1" || echo "not ok 2 - $own of $total connections to 127.0.0.1"
+# a connect to another port than the proxy's is the subscribing socket's, to our own listener: it
+# comes from a thread of libzmq, never from ours
+main=$(head -1 "$dir/trace" | cut -d' ' -f1)
+strangers=$(grep "^$main .*connect(.*sa_family=AF_INET" "$dir/trace" | grep -vc "htons($port)")
+[ "$strangers" -eq 0 ] && echo "ok 3 - of our own, all to the proxy" || echo "not ok 3 - $strangers elsewhere"
+! grep -q 'htons(53)\|resolv.conf\|/etc/hosts\|nscd' "$dir/trace" &&
+    echo "ok 4 - no name is looked up" || echo "not ok 4 - a name is looked up"
