@@ -1364,6 +1364,17 @@ static long emz_i_net_send(zmq_fd_t fd, const unsigned char *data, size_t size) 
     return emz_i_net_done((long)send(fd, (const char *)data, (emz_i_length)size, EMZ_I_NOSIGNAL));
 }
 
+/* The most sockets that a context may ever need: libzmq takes 12 bytes for each at once. */
+static int emz_i_net_limit(int zmq_limit) {
+#if EMZ_I_WINDOWS
+    long open_max = 32768;
+#else
+    long open_max = sysconf(_SC_OPEN_MAX);
+#endif
+    open_max = open_max > 0 && open_max < 32768 ? open_max : 32768;
+    return open_max < zmq_limit ? (int)open_max : zmq_limit;
+}
+
 /* libzmq aborts the process where it can't open what its threads need: see first that count more
  * descriptors are to be had. */
 static int emz_i_net_spare(int count) {
@@ -2891,7 +2902,8 @@ static emz_result emz_i_efunguz_open(emz_efunguz *ef, int io_threads) {
     ef->stopwatch = zmq_stopwatch_start();
     ef->context = zmq_ctx_new();
     if (!ef->context || zmq_ctx_set(ef->context, ZMQ_IO_THREADS, io_threads) ||
-        zmq_ctx_set(ef->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(ef->context, ZMQ_SOCKET_LIMIT)) ||
+        zmq_ctx_set(ef->context, ZMQ_MAX_SOCKETS,
+                    emz_i_net_limit(zmq_ctx_get(ef->context, ZMQ_SOCKET_LIMIT))) ||
         emz_i_poller_open(&ef->poller)) {
         return emz_i_zmq_result();
     }

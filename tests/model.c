@@ -375,6 +375,30 @@ static void test_links(void) {
     realm_free(b);
 }
 
+/* Over IPv6, and: what is emitted right before the end still arrives. */
+static void test_last_words(void) {
+    emz_config c;
+    emz_efunguz *a, *b = realm_new(NULL, NULL);
+    emz_ehypha *ba;
+    const emz_etale *et;
+    static char big[5000000];
+    emz_part part;
+    memset(&c, 0, sizeof c);
+    c.bind_host = "::1";
+    a = realm_new(NULL, &c);
+    is(emz_efunguz_add_ehypha_direct(b, emz_efunguz_publickey(a), "::1", emz_efunguz_port(a), &ba),
+       EMZ_OK, "over ::1");
+    emz_ehypha_add_etale(ba, "t", &et);
+    emit_text(a, "t", "1");
+    until("a value over IPv6", holds(et, "1"));
+    part.data = big;
+    part.size = sizeof big;
+    emz_efunguz_emit_etale(a, "t", &part, 1);
+    realm_free(a);
+    until("5 MB, emitted right before the end", emz_etale_parts(et, NULL)[0].size == sizeof big);
+    realm_free(b);
+}
+
 static void test_log(void) {
     emz_config c;
     emz_efunguz *a, *b;
@@ -411,6 +435,7 @@ int main(void) {
     test_wait();
     test_limits();
     test_links();
+    test_last_words();
     test_log();
     is(fds(), fds_before, "all file descriptors are back");
     is(threads(), threads_before, "all threads have ended");
