@@ -411,8 +411,8 @@ EMZ_API int64_t emz_now(void);
  * ---- different efungi may live in different threads. NULL for ef is harmless everywhere.  ---- */
 
 /* Create an efunguz that listens at once, and set *out to it; you own it. secretkey: Z85; config:
- * NULL for all defaults. Errors: ARGUMENT, KEY (also in the whitelist), BIND, MEMORY, NO_CURVE,
- * ZMQ (errno EMFILE: too few file descriptors). */
+ * NULL for all defaults. Errors: ARGUMENT (the log says which), KEY (also in the whitelist), BIND,
+ * MEMORY, NO_CURVE, ZMQ (errno EMFILE: too few file descriptors). */
 EMZ_API emz_result emz_efunguz_new(emz_efunguz **out, const char *secretkey,
                                    const emz_config *config);
 
@@ -2854,25 +2854,50 @@ static int emz_i_is_host(const char *host) {
     return i > 0;
 }
 
+/* What is wrong with the settings, or NULL. */
+static const char *emz_i_config_mistake(const emz_config *c) {
+    if (c->pubsub_port != EMZ_ANY_PORT && (c->pubsub_port < 0 || c->pubsub_port > 65535)) {
+        return "pubsub_port must be 1 to 65535, 0 for the default, or EMZ_ANY_PORT";
+    }
+    if (c->bind_host && strcmp(c->bind_host, "*") && !emz_i_is_host(c->bind_host)) {
+        return "bind_host must be an address of this machine, or \"*\"";
+    }
+    if (c->torproxy_port < 0 || c->torproxy_port > 65535) {
+        return "torproxy_port must be 1 to 65535, or 0 for the default";
+    }
+    if (c->queue_size < 0 || c->io_threads < 0) {
+        return "queue_size and io_threads must not be negative";
+    }
+    if (c->max_part_size > INT64_MAX / 2) {
+        return "max_part_size is too large";
+    }
+    if (c->whitelist_size && !c->whitelist) {
+        return "whitelist is NULL, but whitelist_size is not 0";
+    }
+    return NULL;
+}
+
 /* Check the settings and take them over, defaults filled in. */
 static emz_result emz_i_configure(emz_efunguz *ef, const emz_config *c) {
     const char *bind_host = c->bind_host ? c->bind_host : EMZ_DEF_BIND_HOST;
     const char *torproxy_host = c->torproxy_host ? c->torproxy_host : EMZ_DEF_TOR_PROXY_HOST;
     int torproxy_port = c->torproxy_port ? c->torproxy_port : EMZ_DEF_TOR_PROXY_PORT;
+    const char *mistake = emz_i_config_mistake(c);
+    ef->log = c->log;
+    ef->log_user = c->log_user;
+    if (!mistake &&
+        emz_i_net_address(&ef->torproxy, &ef->torproxy_size, torproxy_host, torproxy_port)) {
+        mistake = "torproxy_host must be an IP address or \"localhost\": names are not looked up";
+    }
+    if (mistake) {
+        emz_i_log(ef, EMZ_LOG_ERROR, "%s.", mistake);
+        return EMZ_ERR_ARGUMENT;
+    }
     ef->port = c->pubsub_port ? c->pubsub_port : EMZ_DEF_PUBSUB_PORT;
     ef->max_part_size = c->max_part_size ? c->max_part_size : EMZ_DEF_MAX_PART_SIZE;
     ef->queue_size = c->queue_size ? c->queue_size : EMZ_DEF_QUEUE_SIZE;
     ef->whitelist_only = c->whitelist_only != 0;
     ef->retain = !c->no_retain;
-    ef->log = c->log;
-    ef->log_user = c->log_user;
-    if ((ef->port != EMZ_ANY_PORT && (ef->port < 1 || ef->port > 65535)) || torproxy_port < 1 ||
-        torproxy_port > 65535 || ef->queue_size < 0 || c->io_threads < 0 ||
-        ef->max_part_size > INT64_MAX / 2 ||
-        (strcmp(bind_host, "*") && !emz_i_is_host(bind_host)) ||
-        emz_i_net_address(&ef->torproxy, &ef->torproxy_size, torproxy_host, torproxy_port)) {
-        return EMZ_ERR_ARGUMENT;
-    }
     memcpy(ef->bind_host, bind_host, strlen(bind_host) + 1);
     return emz_efunguz_add_whitelist_publickeys(ef, c->whitelist, c->whitelist_size);
 }
@@ -2966,7 +2991,7 @@ EMZ_API const char *emz_result_str(emz_result r) {
     case EMZ_ABSENT:
         return "There is no such thing: add it first.";
     case EMZ_ERR_ARGUMENT:
-        return "An argument is missing or out of range.";
+        return "An argument is missing or out of range (of a config: the log says which).";
     case EMZ_ERR_KEY:
         return "This is no key: it takes 40 characters of Z85, as emz_keypair makes them.";
     case EMZ_ERR_ONION:
