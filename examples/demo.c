@@ -1,0 +1,987 @@
+/*
+    demo.c - distributed Life: realms that read each other's boards through emyzelium.h
+
+    Alien, John and Mary each own a board of Life. Now and then a realm publishes the rightmost
+    third of its board, and copies what another one published into its leftmost third. Nobody
+    writes into anybody's board: a realm reads, when it likes, what others publish.
+
+        cc demo.c -lzmq -o demo
+        ./demo              all three in one terminal, on this machine, without Tor
+        ./demo Alien        one realm; John and Mary in other terminals, or on other machines
+        ./demo --help
+
+    To learn the library, read the part >>network. The data goes the way that the file goes:
+
+        >>board     cells and rules; nothing of the library
+        >>network   open_realm -> emit_zone -> listen_to_peers -> zone_read -> import_zone
+        >>peers     the file that says who the others are
+        >>view      boards and connections as text in a terminal
+        >>keys      what the keys do
+        >>main      options, the loop, the report
+
+    The secret keys below are published on purpose, so that the demos of all languages know each
+    other. Never use them for anything else: genkeypair.c makes keys of your own.
+*/
+
+#define _POSIX_C_SOURCE 200809L /* for the terminal and the clock; the library does not need it */
+
+#define EMYZELIUM_IMPLEMENTATION
+#include "../emyzelium.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MAX_PEERS = 9, /* keys 1 to 9 */
+    NAME_SIZE = 16,
+    TURN_MS = 60, /* about 16 generations a second */
+    TINT_MS = 900 /* how long an import stays visible */
+};
+
+static void view_leave(void);
+
+#define DIE(...)                                                                               \
+    (view_leave(), fputs("demo: ", stderr), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), \
+     exit(2))
+
+static void *take(size_t count, size_t size) {
+    void *memory = calloc(count + 1, size); /* + 1: no size is zero */
+    if (!memory)
+        DIE("out of memory");
+    return memory;
+}
+
+static int64_t clock_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* ==== >>board ================================================================================= */
+
+typedef struct board {
+    int height, width;
+    unsigned char *cells; /* row by row, 1 alive, 0 dead */
+    unsigned char *next;
+} board;
+
+static unsigned char *cell_at(const board *b, int y, int x) {
+    return b->cells + y * b->width + x;
+}
+
+/* Keeps the cells that fit. What is new is dead. */
+static void board_resize(board *b, int height, int width) {
+    if (height == b->height && width == b->width)
+        return;
+    board old = *b;
+    b->height = height;
+    b->width = width;
+    b->cells = take((size_t)height, (size_t)width);
+    b->next = take((size_t)height, (size_t)width);
+    for (int y = 0; y < smaller(height, old.height); y++)
+        memcpy(cell_at(b, y, 0), cell_at(&old, y, 0), (size_t)smaller(width, old.width));
+    free(old.cells);
+    free(old.next);
+}
+
+/* One cell in so many lives; with 0, none. */
+static void board_fill(board *b, int one_in) {
+    for (int i = 0; i < b->height * b->width; i++)
+        b->cells[i] = one_in && rand() % one_in == 0;
+}
+
+/* One generation on a torus. Bit n of born (survive): with n neighbours a dead (living) cell lives
+   in the next one. */
+static void board_turn(board *b, unsigned born, unsigned survive) {
+    const int h = b->height, w = b->width;
+    for (int y = 0; y < h; y++) {
+        const unsigned char *up = cell_at(b, (y + h - 1) % h, 0);
+        const unsigned char *mid = cell_at(b, y, 0);
+        const unsigned char *low = cell_at(b, (y + 1) % h, 0);
+        for (int x = 0; x < w; x++) {
+            const int l = (x + w - 1) % w, r = (x + 1) % w;
+            const int n = up[l] + up[x] + up[r] + mid[l] + mid[r] + low[l] + low[x] + low[r];
+            b->next[y * w + x] = (unsigned char)((mid[x] ? survive : born) >> n & 1);
+        }
+    }
+    unsigned char *swap = b->cells;
+    b->cells = b->next;
+    b->next = swap;
+}
+
+/* ==== >>network =============================================================================== */
+
+/* The realms that every Emyzelium demo knows. */
+typedef struct identity {
+    const char *name, *secretkey, *publickey;
+    int port;
+    const char *rule;
+    unsigned born, survive;
+    int hue; /* of 256 colours */
+} identity;
+
+/* clang-format off */
+static const identity known[] = {
+    {"Alien", "gr6Y.04i(&Y27ju0g7m0HvhG0:rDmx<Y[FvH@*N(", "iGxlt)JYh!P9xPCY%BlY4Y]c^<=W)k^$T7GirF[R",
+     60847, "B34/S34", 1u << 3 | 1u << 4, 1u << 3 | 1u << 4, 82},
+    {"John", "gbMF0ZKztI28i6}ax!&Yw/US<CCA9PLs.Osr3APc", "(>?aRHs!hJ2ykb?B}t6iGgo3-5xooFh@9F/4C:DW",
+     60848, "B3/S23", 1u << 3, 1u << 2 | 1u << 3, 75},
+    {"Mary", "7C*zh5+-8jOI[+^sh[dbVnW{}L!A&7*=j/a*h5!Y", "WR)%3-d9dw)%3VQ@O37dVe<09FuNzI{vh}Vfi+]0",
+     60849, "B3/S23", 1u << 3, 1u << 2 | 1u << 3, 213}
+};
+/* clang-format on */
+
+enum { KNOWN = sizeof known / sizeof *known };
+
+typedef struct peer { /* another realm, as one realm sees it */
+    char name[NAME_SIZE];
+    char publickey[EMZ_KEY_Z85_SIZE];
+    char address[256];
+    int over_tor; /* the address is an onion address */
+    int port;
+    const char *file; /* where it is written */
+    int line;
+    int digit; /* the key that imports from it */
+    int hue;
+    emz_ehypha *ehypha;
+    const emz_etale *zone;
+    int64_t t_out; /* of the newest zone that was counted */
+    int received;
+} peer;
+
+typedef struct realm {
+    const identity *id;
+    board board;
+    emz_efunguz *efunguz;
+    peer peers[MAX_PEERS];
+    int peer_count;
+    int turns, emitted, imported;
+    int64_t last_emit, next_emit, next_import; /* as clock_ms() */
+    int tint_height, tint_width, tint_hue;     /* what was just imported, for the view */
+    int64_t tint_until;
+} realm;
+
+typedef struct demo {
+    realm realms[KNOWN];
+    int realm_count; /* 1 or all */
+    int emit_every, import_every;
+    int auto_emit, auto_import, paused, hidden, quit;
+    int focus, cursor_y, cursor_x; /* the cursor is on the board of realms[focus] */
+    char note[200];                /* what was just done, for the view */
+    int64_t note_until;
+} demo;
+
+#define NOTE(d, ...) \
+    (snprintf((d)->note, sizeof(d)->note, __VA_ARGS__), (d)->note_until = clock_ms() + 4000)
+
+/* The realm's own efunguz: it publishes to those, and only those, that the realm reads from. */
+static void open_realm(realm *r, emz_config config) {
+    const char *keys[MAX_PEERS];
+    for (int i = 0; i < r->peer_count; i++)
+        keys[i] = r->peers[i].publickey;
+    config.whitelist = keys;
+    config.whitelist_size = (size_t)r->peer_count;
+    config.whitelist_only = 1;
+
+    const emz_result result = emz_efunguz_new(&r->efunguz, r->id->secretkey, &config);
+    if (result == EMZ_ERR_BIND)
+        DIE("%s cannot listen on %s, port %d: %s.\n%s", r->id->name,
+            config.bind_host ? config.bind_host : EMZ_DEF_BIND_HOST, config.pubsub_port,
+            strerror(errno),
+            errno == EADDRINUSE ? "Does the same realm run already? End it, or choose another port "
+                                  "with --port (and tell the others)"
+                                : "--bind chooses an address of this machine, --port another port");
+    if (result != EMZ_OK)
+        DIE("%s cannot start: %s%s", r->id->name, emz_result_str(result),
+            config.torproxy_host ? " --torproxy takes an IP address, not a name" : "");
+}
+
+/* For each peer an ehypha that asks for its etale "zone". They connect, and reconnect, by
+   themselves; a peer that is not there yet is no error. */
+static void connect_realm(realm *r) {
+    for (peer *p = r->peers; p < r->peers + r->peer_count; p++) {
+        const emz_result result =
+            (p->over_tor ? emz_efunguz_add_ehypha : emz_efunguz_add_ehypha_direct)(
+                r->efunguz, p->publickey, p->address, p->port, &p->ehypha);
+        if (result != EMZ_OK)
+            DIE("%s:%d: no way to %s, port %d: %s Correct the address, or the key", p->file,
+                p->line, p->address, p->port, emz_result_str(result));
+        if (emz_ehypha_add_etale(p->ehypha, "zone", &p->zone) != EMZ_OK)
+            DIE("out of memory");
+        p->t_out = -1;
+    }
+}
+
+/* Publishes the rightmost third of the board. */
+static void emit_zone(demo *d, realm *r) {
+    static const char description[] = "2B height (h), 2B width (w), h×wB zone by rows";
+    const emz_part catalogue[] = {{"zone", 4}, {description, sizeof description - 1}};
+
+    const board *b = &r->board;
+    const int h = b->height, w = b->width / 3;
+    const unsigned char height[2] = {(unsigned char)(h & 255), (unsigned char)(h >> 8)};
+    const unsigned char width[2] = {(unsigned char)(w & 255), (unsigned char)(w >> 8)};
+    unsigned char *cells = take((size_t)h, (size_t)w);
+    for (int y = 0; y < h; y++)
+        memcpy(cells + y * w, cell_at(b, y, b->width - w), (size_t)w);
+    const emz_part zone[] = {{height, 2}, {width, 2}, {cells, (size_t)h * (size_t)w}};
+
+    emz_result result = emz_efunguz_emit_etale(r->efunguz, "zone", zone, 3);
+    free(cells); /* emit took a copy */
+
+    /* By convention the empty title tells a stranger what there is to read. */
+    if (result == EMZ_OK)
+        result = emz_efunguz_emit_etale(r->efunguz, "", catalogue, 2);
+    if (result != EMZ_OK) {
+        NOTE(d, "%s could not emit: %s", r->id->name, emz_result_str(result));
+        return;
+    }
+    r->emitted++;
+    r->last_emit = clock_ms();
+}
+
+/* Parts come from outside: the peer is who it claims to be, but it may send anything. */
+typedef struct zone {
+    int height, width;
+    const unsigned char *cells;
+} zone;
+
+static int zone_read(zone *z, const emz_etale *etale) {
+    size_t count;
+    const emz_part *part = emz_etale_parts(etale, &count);
+    if (count < 3 || part[0].size != 2 || part[1].size != 2)
+        return 0;
+    const unsigned char *height = part[0].data, *width = part[1].data;
+    z->height = height[0] | height[1] << 8;
+    z->width = width[0] | width[1] << 8;
+    z->cells = part[2].data;
+    return part[2].size == (size_t)z->height * (size_t)z->width;
+}
+
+/* Takes in what has arrived. To be called often: the library does its work in update(). */
+static void listen_to_peers(realm *r) {
+    if (emz_efunguz_update(r->efunguz) == 0)
+        return;
+    for (peer *p = r->peers; p < r->peers + r->peer_count; p++) {
+        const int64_t t_out = emz_etale_t_out(p->zone);
+        zone z;
+        if (t_out != p->t_out && zone_read(&z, p->zone))
+            p->received++;
+        p->t_out = t_out;
+    }
+}
+
+/* Copies a peer's zone, as far as it fits, into the leftmost third of the board. */
+static void import_zone(demo *d, realm *r, const peer *p) {
+    board *b = &r->board;
+    zone z;
+    if (!zone_read(&z, p->zone)) {
+        if (emz_etale_t_out(p->zone) >= 0)
+            NOTE(d, "%s sent %s something that is not a zone", p->name, r->id->name);
+        else
+            NOTE(d, "%s has nothing from %s yet. %s", r->id->name, p->name,
+                 emz_ehypha_link_str(p->ehypha));
+        return;
+    }
+    const int h = smaller(z.height, b->height), w = smaller(z.width, b->width / 3);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            *cell_at(b, y, x) = z.cells[y * z.width + x] != 0;
+    r->imported++;
+    r->tint_height = h;
+    r->tint_width = w;
+    r->tint_hue = p->hue;
+    r->tint_until = clock_ms() + TINT_MS;
+    NOTE(d, "%s imported %d x %d cells from %s", r->id->name, w, h, p->name);
+}
+
+/* What a realm does by itself when it is time. */
+static void exchange(demo *d, realm *r) {
+    const int64_t now = clock_ms();
+    if (now >= r->next_emit) {
+        r->next_emit = now + d->emit_every;
+        if (d->auto_emit)
+            emit_zone(d, r);
+    }
+    if (now >= r->next_import) {
+        const peer *choice = NULL;
+        int n = 0;
+        for (const peer *p = r->peers; p < r->peers + r->peer_count; p++)
+            if (p->received && rand() % ++n == 0) /* each of them with the same probability */
+                choice = p;
+        r->next_import = now + d->import_every;
+        if (d->auto_import && choice)
+            import_zone(d, r, choice);
+    }
+}
+
+/* ==== >>peers ================================================================================= */
+
+static const identity *find_known(const char *name) {
+    for (int i = 0; i < KNOWN; i++)
+        if (strcasecmp(known[i].name, name) == 0)
+            return &known[i];
+    return NULL;
+}
+
+static int parse_port(const char *text) /* 0: it is none */
+{
+    char *end;
+    const long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && port <= 65535 ? (int)port : 0;
+}
+
+static void add_peer(realm *r, peer p, int digit) {
+    const identity *k = find_known(p.name);
+    p.hue = k ? k->hue : 220 - 6 * r->peer_count;
+    p.digit = digit;
+    r->peers[r->peer_count++] = p;
+}
+
+static void add_known_peer(realm *r, const identity *k, int digit) {
+    peer p = {.address = "127.0.0.1", .port = k->port, .file = __FILE__, .line = __LINE__};
+    strcpy(p.name, k->name);
+    strcpy(p.publickey, k->publickey);
+    add_peer(r, p, digit);
+}
+
+/* One line of a peers file. NULL, or what is wrong with it. */
+static const char *parse_peer(peer *p, char *line) {
+    static const char blanks[] = " \t\r\n";
+    const char *name = strtok(line, blanks), *key = strtok(NULL, blanks);
+    const char *address = strtok(NULL, blanks), *port = strtok(NULL, blanks);
+    const char *rest = strtok(NULL, blanks);
+    const identity *k = name ? find_known(name) : NULL;
+    unsigned char raw[EMZ_KEY_SIZE];
+
+    if (k && address && (!port || *port == '#')) { /* everybody knows the key of these three */
+        rest = port;
+        port = address;
+        address = key;
+        key = k->publickey;
+    }
+    if (!name || !key || !address || !port)
+        return "four fields are needed: name public-key address port (Alien, John and Mary need no "
+               "key)";
+    if (rest && *rest != '#')
+        return "there is something behind the port; put a # before a comment";
+    if (strlen(name) >= NAME_SIZE)
+        return "the name is too long; 15 characters fit";
+    strcpy(p->name, name);
+    if (strlen(key) != EMZ_KEY_Z85_SIZE - 1 || emz_z85_decode(raw, sizeof raw, key) != EMZ_OK)
+        return "the public key has a mistake; copy all of its 40 characters once more";
+    strcpy(p->publickey, key);
+
+    const char *dot = strrchr(address, '.');
+    p->over_tor = dot ? strcasecmp(dot, ".onion") == 0 : strlen(address) == 56;
+    if (p->over_tor && emz_onion_check(address) != EMZ_OK)
+        return "the onion address has a mistake; copy it once more from its owner's file hostname";
+    if (strlen(address) >= sizeof p->address)
+        return "the address is too long";
+    strcpy(p->address, address);
+
+    p->port = parse_port(port);
+    return p->port ? NULL : "the port must be a number from 1 to 65535";
+}
+
+/* Goes through the whole file before it gives up, to show all mistakes at once. */
+static void read_peers(realm *r, const char *path) {
+    FILE *file = fopen(path, "r");
+    if (!file)
+        DIE("cannot open %s: %s. See examples/peers.example for what to write", path,
+            strerror(errno));
+    char line[1024], text[80];
+    int mistakes = 0;
+    for (int number = 1; fgets(line, sizeof line, file); number++) {
+        peer p = {.file = path, .line = number};
+        if (strchr("#\r\n", line[strspn(line, " \t")])) /* also finds the NUL of a last line */
+            continue;
+        if (!strchr(line, '\n') && !feof(file))
+            DIE("%s:%d: the line is too long", path, number);
+        const char *wrong = parse_peer(&p, line);
+        if (!wrong && r->peer_count == MAX_PEERS)
+            wrong = "more than 9 peers; delete some";
+        for (int i = 0; i < r->peer_count && !wrong; i++) {
+            if (strcmp(p.publickey, r->peers[i].publickey) != 0)
+                continue;
+            snprintf(text, sizeof text, "this key is on line %d already; delete one of the two",
+                     r->peers[i].line);
+            wrong = text;
+        }
+        if (wrong) {
+            fprintf(stderr, "demo: %s:%d: %s\n", path, number, wrong);
+            mistakes = 1;
+        } else if (strcmp(p.publickey, r->id->publickey) != 0) { /* one file serves all realms */
+            add_peer(r, p, r->peer_count + 1);
+        }
+    }
+    fclose(file);
+    if (mistakes)
+        exit(2);
+    if (r->peer_count == 0)
+        DIE("%s names no other realm; add a line: name public-key address port", path);
+}
+
+/* ==== >>view ================================================================================== */
+
+enum { GREY = 245, SHADE = 236, WHITE = 231, RED = 196 };
+enum { FULL = 0x2588, UPPER_HALF = 0x2580, LOWER_HALF = 0x2584, LINE = 0x2500, TICK = 0x2534 };
+
+typedef struct glyph {
+    int code;   /* of Unicode */
+    int fg, bg; /* of 256 colours; 0: the terminal's own */
+} glyph;
+
+static struct {
+    int open, unicode, rows, columns;
+    glyph *front, *back; /* what the terminal shows, what it shall show */
+    char *bytes;         /* that make the one of the other */
+    struct termios before;
+} view;
+
+static void write_all(const char *bytes, size_t size) {
+    while (size > 0) {
+        const ssize_t n = write(STDOUT_FILENO, bytes, size);
+        if (n < 0 && errno != EINTR)
+            return; /* no terminal any more; read_keys() will see it too */
+        bytes += n > 0 ? n : 0;
+        size -= (size_t)(n > 0 ? n : 0);
+    }
+}
+
+static void view_enter(void) {
+    static const char text[] = "\033[?1049h\033[?25l\033[?7l\033[2J"; /* alternate screen */
+    tcgetattr(STDIN_FILENO, &view.before);
+    struct termios raw = view.before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* keys one by one; Ctrl-C remains a signal */
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+    write_all(text, sizeof text - 1);
+    view.open = 1;
+    view.rows = 0; /* draw all of the next frame */
+}
+
+static void view_leave(void) {
+    static const char text[] = "\033[0m\033[?7h\033[?25h\033[?1049l";
+    if (!view.open)
+        return;
+    view.open = 0;
+    write_all(text, sizeof text - 1);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &view.before);
+}
+
+/* Asked before each frame, so that a resized window needs no signal. */
+static void view_measure(void) {
+    struct winsize size = {0};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_row || !size.ws_col) {
+        size.ws_row = 24;
+        size.ws_col = 80;
+    }
+    const size_t cells = (size_t)size.ws_row * size.ws_col;
+    if (view.rows != size.ws_row || view.columns != size.ws_col) {
+        view.rows = size.ws_row;
+        view.columns = size.ws_col;
+        free(view.front);
+        free(view.back);
+        free(view.bytes);
+        view.front = take(cells, sizeof *view.front); /* all 0: differs from all that is drawn */
+        view.back = take(cells, sizeof *view.back);
+        view.bytes = take(cells + 1, 48);
+    }
+    for (size_t i = 0; i < cells; i++)
+        view.back[i] = (glyph){' ', 0, 0};
+}
+
+static void put_glyph(int y, int x, glyph g) {
+    if (y >= 0 && y < view.rows && x >= 0 && x < view.columns)
+        view.back[y * view.columns + x] = g;
+}
+
+static void put_line(int y, int x, int width, int fg) {
+    for (int i = 0; i < width; i++)
+        put_glyph(y, x + i, (glyph){view.unicode ? LINE : '-', fg, 0});
+}
+
+static void put_text(int y, int x, int width, int fg, const char *text) {
+    for (int i = 0; i < width && text[i]; i++)
+        put_glyph(y, x + i, (glyph){text[i] >= ' ' && text[i] <= '~' ? text[i] : '?', fg, 0});
+}
+
+#define PUT(y, x, width, fg, ...)                 \
+    do {                                          \
+        char put_[256];                           \
+        snprintf(put_, sizeof put_, __VA_ARGS__); \
+        put_text(y, x, width, fg, put_);          \
+    } while (0)
+
+/* One write() of all that differs from the frame before. */
+static void view_flush(void) {
+    char *out = view.bytes + sprintf(view.bytes, "\033[0m");
+    int fg = 0, bg = 0, at = -1; /* the terminal's colours and cursor */
+    for (int i = 0; i < view.rows * view.columns; i++) {
+        const glyph g = view.back[i];
+        if (memcmp(&g, &view.front[i], sizeof g) == 0)
+            continue;
+        if (i != at || i % view.columns == 0)
+            out += sprintf(out, "\033[%d;%dH", i / view.columns + 1, i % view.columns + 1);
+        if (g.fg != fg || g.bg != bg) {
+            out += sprintf(out, "\033[0");
+            out += g.fg ? sprintf(out, ";38;5;%d", g.fg) : 0;
+            out += g.bg ? sprintf(out, ";48;5;%d", g.bg) : 0;
+            *out++ = 'm';
+        }
+        if (g.code < 128) {
+            *out++ = (char)g.code;
+        } else { /* UTF-8; all that the view uses have three bytes */
+            *out++ = (char)(0xE0 | g.code >> 12);
+            *out++ = (char)(0x80 | (g.code >> 6 & 0x3F));
+            *out++ = (char)(0x80 | (g.code & 0x3F));
+        }
+        view.front[i] = g;
+        fg = g.fg;
+        bg = g.bg;
+        at = i + 1;
+    }
+    write_all(view.bytes, (size_t)(out - view.bytes));
+}
+
+/* The colour of a cell, 0 for none. For a moment, imported cells have their giver's colour, and
+   the ground of imported and of published ones is shaded. */
+static int cell_hue(const demo *d, const realm *r, int y, int x, int64_t now) {
+    const board *b = &r->board;
+    const int alive = *cell_at(b, y, x);
+    if (d->paused && r == &d->realms[d->focus] && y == d->cursor_y && x == d->cursor_x)
+        return alive ? WHITE : RED;
+    if (now < r->tint_until && y < r->tint_height && x < r->tint_width)
+        return alive ? r->tint_hue : SHADE;
+    if (r->emitted && now < r->last_emit + TINT_MS / 3 && x >= b->width - b->width / 3)
+        return alive ? r->id->hue : SHADE;
+    return alive ? r->id->hue : 0;
+}
+
+static int ascii_glyph(int hue) {
+    return hue == 0 ? ' ' : hue == SHADE ? '.' : hue == WHITE ? '@' : hue == RED ? '+' : '#';
+}
+
+static void draw_board(const demo *d, const realm *r, int top, int left) {
+    const int64_t now = clock_ms();
+    const int step = view.unicode ? 2 : 1; /* two cells in a character, one above the other */
+    for (int y = 0; y < r->board.height; y += step)
+        for (int x = 0; x < r->board.width; x++) {
+            const int hue = cell_hue(d, r, y, x, now);
+            const int low = cell_hue(d, r, y + step - 1, x, now);
+            glyph g = {ascii_glyph(hue), hue, 0};
+            if (view.unicode && hue == low)
+                g.code = hue ? FULL : ' ';
+            else if (view.unicode)
+                g = hue ? (glyph){UPPER_HALF, hue, low} : (glyph){LOWER_HALF, low, 0};
+            put_glyph(top + y / step, left + x, g);
+        }
+}
+
+static const char *seconds(char text[16], int64_t ms) {
+    snprintf(text, 16, ms < 0 ? "-" : "%.1f", (double)ms / 1000.0);
+    return text;
+}
+
+static void draw_peer(const peer *p, int y, int x, int width) {
+    const emz_link link = emz_ehypha_link(p->ehypha);
+    const int64_t t_in = emz_etale_t_in(p->zone);
+    char slu[16];
+    seconds(slu, t_in < 0 ? -1 : (emz_now() - t_in) / 1000);
+    PUT(y, x, width, p->hue, "%d %-6s SLU %5s %s", p->digit, p->name, slu,
+        link == EMZ_LINK_UP && width < 50 ? "up" : emz_ehypha_link_str(p->ehypha));
+}
+
+/* Title, board, a ruler with the thirds, connections, counters. Where room is short, the board
+   keeps four lines and the last of the others are left out. */
+static void draw_realm(demo *d, realm *r, int top, int left, int height, int width) {
+    const int below = smaller(r->peer_count + 3, height - 1 - smaller(4, height - 1));
+    const int lines = height - 1 - below, third = width / 3, hue = r->id->hue;
+    const int bottom = top + height;
+    board_resize(&r->board, view.unicode ? lines * 2 : lines, width);
+
+    put_line(top, left, width, hue);
+    PUT(top, left + 2, width - 2, hue, " %s %s turn %d ", r->id->name, r->id->rule, r->turns);
+    if (d->hidden)
+        put_text(top + 1 + lines / 2, left + 2, width - 2, GREY, "not shown; V shows it");
+    else
+        draw_board(d, r, top + 1, left);
+
+    int y = top + 1 + lines;
+    if (y < bottom) {
+        const glyph tick = {view.unicode ? TICK : '+', GREY, 0};
+        put_line(y, left, width, GREY);
+        put_text(y, left, third, hue, "import");
+        put_glyph(y, left + third, tick);
+        put_glyph(y, left + width - third - 1, tick);
+        put_text(y++, left + width - smaller(third, 7), 7, hue, "publish");
+    }
+    for (int i = 0; i < r->peer_count && y < bottom; i++)
+        draw_peer(&r->peers[i], y++, left, width);
+    char sle[16];
+    seconds(sle, r->emitted ? clock_ms() - r->last_emit : -1);
+    if (y < bottom)
+        PUT(y++, left, width, GREY, "SLE %s emit %d import %d", sle, r->emitted, r->imported);
+    if (y < bottom)
+        PUT(y++, left, width, GREY,
+            width < 50 ? "absorb %d permit %d try %d"
+                       : "in_absorbing %d in_permitted %d in_attempted %d",
+            (int)emz_efunguz_in_absorbing_num(r->efunguz),
+            (int)emz_efunguz_in_permitted_num(r->efunguz),
+            (int)emz_efunguz_in_attempted_num(r->efunguz));
+}
+
+/* The newest note or, when it has been read, the first connection that has trouble. */
+static void draw_note(const demo *d, int y) {
+    if (clock_ms() < d->note_until) {
+        put_text(y, 0, view.columns, WHITE, d->note);
+        return;
+    }
+    for (const realm *r = d->realms; r < d->realms + d->realm_count; r++)
+        for (const peer *p = r->peers; p < r->peers + r->peer_count; p++) {
+            const emz_link link = emz_ehypha_link(p->ehypha);
+            if (link >= 0)
+                continue;
+            PUT(y, 0, view.columns, RED, "%s to %s: %s", r->id->name, p->name,
+                emz_ehypha_link_str(p->ehypha));
+            return;
+        }
+}
+
+static void draw(demo *d) {
+    static const char running[] =
+        "Q quit  P pause  C clear  R reset  V view  E emit  A auto  1-9 import  I auto";
+    static const char paused[] =
+        "P go on  T turn  arrows move  space flip  Q quit  C R V E A 1-9 I as before";
+    view_measure();
+    const int n = d->realm_count;
+    const int beside = view.columns >= n * 23; /* or one above the other */
+    const int width = beside ? (view.columns - (n - 1)) / n : view.columns;
+    const int height = (view.rows - 3) / (beside ? 1 : n);
+    if (height < 3 || width < 12) {
+        put_text(0, 0, view.columns, WHITE, "a larger window, please");
+        view_flush();
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        if (beside)
+            draw_realm(d, &d->realms[i], 1, i * (width + 1), height, width);
+        else
+            draw_realm(d, &d->realms[i], 1 + i * height, 0, height, width);
+
+    const realm *focus = &d->realms[d->focus];
+    d->cursor_y = smaller(d->cursor_y, focus->board.height - 1); /* the window may have shrunk */
+    d->cursor_x = smaller(d->cursor_x, focus->board.width - 1);
+    char state[64] = "running";
+    if (d->paused)
+        snprintf(state, sizeof state, "PAUSED  cursor %d,%d of %s", d->cursor_x, d->cursor_y,
+                 focus->id->name);
+    PUT(0, 0, view.columns, WHITE, "%s  auto-emit %s  auto-import %s", state,
+        d->auto_emit ? "on" : "off", d->auto_import ? "on" : "off");
+    draw_note(d, view.rows - 2);
+    put_text(view.rows - 1, 0, view.columns, GREY, d->paused ? paused : running);
+    view_flush();
+}
+
+/* ==== >>keys ================================================================================== */
+
+enum { UP = 256, DOWN, RIGHT, LEFT }; /* in the order of what a terminal sends: ESC [ A to D */
+
+static void turn(demo *d) {
+    for (realm *r = d->realms; r < d->realms + d->realm_count; r++) {
+        board_turn(&r->board, r->id->born, r->id->survive);
+        r->turns++;
+    }
+}
+
+static void import_by_digit(demo *d, int digit) {
+    for (realm *r = d->realms; r < d->realms + d->realm_count; r++)
+        for (const peer *p = r->peers; p < r->peers + r->peer_count; p++)
+            if (p->digit == digit)
+                import_zone(d, r, p);
+}
+
+/* Over the left or right edge the cursor comes to the next board, which may be the same one. */
+static void move_cursor(demo *d, int dy, int dx) {
+    const int n = d->realm_count, h = d->realms[0].board.height, w = d->realms[0].board.width;
+    d->cursor_y = (d->cursor_y + dy + h) % h;
+    d->cursor_x += dx;
+    if (d->cursor_x < 0 || d->cursor_x >= w) {
+        d->focus = (d->focus + dx + n) % n;
+        d->cursor_x = dx > 0 ? 0 : w - 1;
+    }
+}
+
+/* clang-format off */
+static void on_key(demo *d, int key)
+{
+    realm *const first = d->realms, *const end = first + d->realm_count, *r;
+    if (key >= 'a' && key <= 'z')
+        key += 'A' - 'a';
+    switch (key) {
+    case 'Q': d->quit = 1; return;
+    case 'P': d->paused = !d->paused; return;
+    case 'V': d->hidden = !d->hidden; return;
+    case 'A': d->auto_emit = !d->auto_emit; return;
+    case 'I': d->auto_import = !d->auto_import; return;
+    case 'C': for (r = first; r < end; r++) board_fill(&r->board, 0); return;
+    case 'R': for (r = first; r < end; r++) board_fill(&r->board, 3); return;
+    case 'E': for (r = first; r < end; r++) emit_zone(d, r); return;
+    default: break;
+    }
+    if (key >= '1' && key <= '9')
+        import_by_digit(d, key - '0');
+    if (!d->paused)
+        return;
+    switch (key) {
+    case 'T': turn(d); return;
+    case ' ': *cell_at(&first[d->focus].board, d->cursor_y, d->cursor_x) ^= 1; return;
+    case UP: move_cursor(d, -1, 0); return;
+    case DOWN: move_cursor(d, 1, 0); return;
+    case RIGHT: move_cursor(d, 0, 1); return;
+    case LEFT: move_cursor(d, 0, -1); return;
+    default: return;
+    }
+}
+/* clang-format on */
+
+/* Sequences are read to their end: the 3 of "ESC [ 3 ~", Delete, is not the key 3. */
+static void read_keys(demo *d) {
+    static enum { PLAIN, ESCAPE, SEQUENCE } state = PLAIN;
+    char bytes[64];
+    const ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
+    if (n == 0 || (n < 0 && errno != EINTR))
+        d->quit = 1; /* the terminal is gone */
+    for (ssize_t i = 0; i < n; i++) {
+        const char c = bytes[i];
+        if (c == 27) {
+            state = ESCAPE;
+        } else if (state == ESCAPE && (c == '[' || c == 'O')) {
+            state = SEQUENCE;
+        } else if (state == SEQUENCE) {
+            if (c >= 'A' && c <= 'D')
+                on_key(d, UP + c - 'A');
+            if (c >= '@')
+                state = PLAIN;
+        } else {
+            state = PLAIN;
+            on_key(d, c);
+        }
+    }
+}
+
+/* ==== >>main ================================================================================== */
+
+static const char help[] =
+    "Distributed Life over Emyzelium: realms import parts of each other's boards.\n"
+    "  demo                 Alien, John and Mary together on this machine, without Tor\n"
+    "  demo REALM [option]  one of them, full size: Alien, John or Mary\n"
+    "With one REALM:\n"
+    "  --peers FILE         who the others are, see examples/peers.example; without it:\n"
+    "                       the other two, on this machine, at their usual ports\n"
+    "  --port N             publish at port N, not at 60847 (John 60848, Mary 60849)\n"
+    "  --bind HOST          publish at this address of this machine, or at all: *\n"
+    "                       (127.0.0.1, right for Tor; others: for your own network)\n"
+    "  --torproxy HOST:PORT Tor's SOCKS proxy (127.0.0.1:9050)\n"
+    "Always:\n"
+    "  --seconds N          end after N seconds\n"
+    "  --ascii              ASCII only (happens by itself if the locale is not UTF-8)\n"
+    "  --log                what the library has to say, to stderr (add 2>FILE)\n"
+    "Keys: Q quit, C clear, R reset, V view on/off, P pause, E emit, 1 to 9 import\n"
+    "from that realm, A auto-emit on/off (every 4 s), I auto-import on/off (every\n"
+    "8 s; off at first with one REALM). While paused: T one turn, arrows move the\n"
+    "cursor, space flips its cell.\n"
+    "SLE, SLU: seconds since the last emit, since another realm's last update.\n"
+    "Without a terminal it runs 5 seconds, emits every 0.4 s, imports every 0.8 s,\n"
+    "prints a line a realm, and exits with 1 if a realm received nothing.\n";
+
+static volatile sig_atomic_t got_signal;
+
+static void on_signal(int number) {
+    got_signal = number;
+}
+
+/* Sleeps, but not through a key nor, with one efunguz, through its news. */
+static void nap(demo *d, int terminal, int ms) {
+    struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN};
+    if (d->realm_count == 1) {
+        emz_efunguz_wait(d->realms[0].efunguz, terminal ? smaller(ms, 15) : ms);
+        ms = 0;
+    }
+    if (poll(&keyboard, terminal ? 1 : 0, ms) > 0)
+        read_keys(d);
+}
+
+static void run(demo *d, int terminal, int64_t run_ms) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    for (int i = 0; i < 4; i++)
+        sigaction(signals[i], &action, NULL);
+    if (terminal) {
+        view_enter();
+        draw(d); /* gives the boards their sizes */
+    }
+    const int64_t start = clock_ms();
+    for (int i = 0; i < d->realm_count; i++) {
+        board_fill(&d->realms[i].board, 3);
+        d->realms[i].next_import = start + d->import_every * (i + 1) / d->realm_count; /* in turn */
+    }
+    int64_t next_turn = start;
+    while (!d->quit && (run_ms == 0 || clock_ms() < start + run_ms)) {
+        for (realm *r = d->realms; r < d->realms + d->realm_count; r++) {
+            listen_to_peers(r);
+            exchange(d, r);
+        }
+        if (clock_ms() >= next_turn) {
+            next_turn = clock_ms() + TURN_MS;
+            if (!d->paused)
+                turn(d);
+            if (terminal)
+                draw(d);
+        }
+        const int64_t left = next_turn - clock_ms(); /* none if the terminal was slow */
+        nap(d, terminal, left > 0 ? (int)left : 0);
+        if (got_signal == SIGTSTP) { /* Ctrl-Z: stop without the terminal, come back */
+            got_signal = 0;
+            view_leave();
+            raise(SIGSTOP);
+            if (terminal)
+                view_enter();
+        }
+        if (got_signal)
+            break;
+    }
+    view_leave();
+}
+
+/* One line a realm. Nonzero if one of them received nothing. */
+static int report(const demo *d) {
+    int silent = 0;
+    for (const realm *r = d->realms; r < d->realms + d->realm_count; r++) {
+        const peer *const end = r->peers + r->peer_count;
+        int received = 0;
+        printf("%s: %d turns, %d emitted, received", r->id->name, r->turns, r->emitted);
+        for (const peer *p = r->peers; p < end; p++) {
+            printf("%s %s x %d", p > r->peers ? "," : "", p->name, p->received);
+            received += p->received;
+        }
+        printf(", %d imported\n", r->imported);
+        for (const peer *p = r->peers; p < end && received == 0; p++)
+            fprintf(stderr, "%s received nothing from %s: %s\n", r->id->name, p->name,
+                    emz_ehypha_link_str(p->ehypha));
+        silent |= received == 0;
+    }
+    return silent;
+}
+
+/* The value of an option, if this is the option. */
+static char *option(char ***arg, const char *name) {
+    if (strcmp(**arg, name) != 0)
+        return NULL;
+    if (!(*arg)[1])
+        DIE("%s needs a value: see demo --help", name);
+    return *++*arg;
+}
+
+int main(int argc, char **argv) {
+    static demo d; /* static: all zero */
+    emz_config config = {0};
+    const int terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    const identity *only = NULL;
+    const char *peers = NULL;
+    long run_s = terminal ? 0 : 5;
+    int ascii = 0;
+    char *text, *colon;
+
+    for (char **arg = argv + (argc > 0); *arg; arg++) {
+        const char *const name = *arg;
+        if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+            fputs(help, stdout);
+            return 0;
+        }
+        if ((text = option(&arg, "--seconds")) != NULL) {
+            run_s = strtol(text, &colon, 10);
+            if (*colon || run_s < 1 || run_s > 1000000)
+                DIE("--seconds takes a number from 1 to 1000000, not %s", text);
+        } else if (strcmp(name, "--ascii") == 0) {
+            ascii = 1;
+        } else if (strcmp(name, "--log") == 0) {
+            config.log = emz_log_stderr;
+        } else if ((text = option(&arg, "--peers")) != NULL) {
+            peers = text;
+        } else if ((text = option(&arg, "--bind")) != NULL) {
+            config.bind_host = text;
+        } else if ((text = option(&arg, "--port")) != NULL) {
+            config.pubsub_port = parse_port(text);
+            if (!config.pubsub_port)
+                DIE("--port takes a number from 1 to 65535, not %s", text);
+        } else if ((text = option(&arg, "--torproxy")) != NULL) {
+            colon = strrchr(text, ':');
+            config.torproxy_host = text;
+            config.torproxy_port = colon ? parse_port(colon + 1) : 0;
+            if (!config.torproxy_port || colon == text)
+                DIE("--torproxy takes HOST:PORT, such as 127.0.0.1:9050, not %s", text);
+            *colon = '\0';
+        } else if (only || (only = find_known(name)) == NULL) {
+            DIE("what is %s? The realms are Alien, John and Mary; see demo --help", name);
+        }
+    }
+    if (!only && (peers || config.pubsub_port || config.bind_host || config.torproxy_host))
+        DIE("say which realm it is that --peers, --port, --bind or --torproxy is for");
+
+    setlocale(LC_CTYPE, "");
+    view.unicode = !ascii && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    srand((unsigned)emz_now() ^ (unsigned)getpid());
+    d.auto_emit = 1;
+    d.auto_import = !terminal || !only;
+    d.emit_every = terminal ? 4000 : 400; /* 5 seconds shall be enough to see all of them at it */
+    d.import_every = terminal ? 8000 : 800;
+    d.realm_count = only ? 1 : KNOWN;
+    for (int i = 0; i < d.realm_count; i++) {
+        realm *r = &d.realms[i];
+        r->id = only ? only : &known[i];
+        board_resize(&r->board, 48, 64);
+        for (int j = 0; j < KNOWN && !peers; j++)
+            if (&known[j] != r->id)
+                add_known_peer(r, &known[j], only ? r->peer_count + 1 : j + 1);
+        if (peers)
+            read_peers(r, peers);
+    }
+
+    /* All in one process take any free ports, so that two such demos can run side by side. */
+    if (!config.pubsub_port)
+        config.pubsub_port = only ? only->port : EMZ_ANY_PORT;
+    for (int i = 0; i < d.realm_count; i++)
+        open_realm(&d.realms[i], config);
+    for (int i = 0; i < d.realm_count; i++) {
+        realm *r = &d.realms[i];
+        for (peer *p = r->peers; p < r->peers + r->peer_count && !only; p++)
+            p->port = emz_efunguz_port(d.realms[p->digit - 1].efunguz);
+        connect_realm(r);
+    }
+
+    run(&d, terminal, (int64_t)run_s * 1000);
+    const int silent = report(&d);
+    for (int i = 0; i < d.realm_count; i++)
+        emz_efunguz_free(d.realms[i].efunguz); /* with its ehyphae and etales */
+    return got_signal ? 128 + got_signal : !terminal && silent;
+}
