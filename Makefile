@@ -27,8 +27,11 @@ demo: build/demo ## run the demo: three realms of Life in this terminal
 
 examples: $(EXAMPLES) ## build all examples into build/
 
-test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) ## run all tests
-	prove -j 2 -e '' $(PROVEFLAGS) tests/*.t $(TESTS) $(SAN_TESTS)
+test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
+	prove -j 2 -e '' $(PROVEFLAGS) $(sort $(wildcard tests/*.t)) $(TESTS) $(SAN_TESTS)
+
+test-tor: build/genkeypair build/tests/tor/realm ## run those over a private network of real tor processes
+	prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
 
 install: ## copy the header to PREFIX/include (PREFIX=/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/include
@@ -47,6 +50,10 @@ build/%: examples/%.c emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
+build/tests/tor/%: tests/tor/%.c tests/tap.h emyzelium.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
+
 build/tests/%-san: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(SANITIZERS) $< -o $@ $(ZMQ_LIBS)
@@ -55,4 +62,4 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: help demo examples test install uninstall format clean
+.PHONY: help demo examples test test-tor install uninstall format clean
