@@ -92,6 +92,20 @@
  *     LOST          the peer stopped; the circuit broke   stop the peer
  *     EXHAUSTED     too few file descriptors here         ulimit -n 30
  *
+ * Through Tor, UNREACHABLE has many causes, and emz_ehypha_link_str tells them apart by what Tor
+ * answers (RFC 1928; from F0 on only with ExtendedErrors at tor's SocksPort, Tor proposal 304):
+ *
+ *     01       the onion is there, the peer's         end the peer's program, not its tor
+ *              program is not; or a circuit broke
+ *     04, F0   no such onion: wrong address, or the   end the peer's tor, wait a minute
+ *              peer's tor does not run (or just began)
+ *     05       the onion does not offer this port     another port
+ *     06       nobody answered for a long time        suspend the peer's tor
+ *     F2 F3 F7 the way to the onion broke down        kill the peer's tor, connect at once
+ *     F4, F5   it is for holders of a key only        a file in the onion's authorized_clients
+ *     F6, F1   the address, or what it published, is  an address that fits its checksum by chance
+ *              not valid
+ *
  * On the publisher's side: emz_efunguz_in_attempted_num stays 0: nobody reaches you (is the onion
  * service's HiddenServicePort that of emz_efunguz_port?). It grows, but in_permitted_num does not:
  * they are not in your whitelist; the log tells their keys. A call that fails says why at once:
@@ -176,8 +190,9 @@
  *     EMZ_HEARTBEAT_MS           30000     between two probes of a silent peer      implementation
  *     EMZ_HEARTBEAT_TIMEOUT_MS   90000     until it is given up                     implementation
  *     EMZ_PROXY_TIMEOUT_MS       10000     for the proxy to answer                  implementation
- *     EMZ_ONION_TIMEOUT_MS       150000    for Tor to reach the onion (it takes up  implementation
- *                                          to 120 s)
+ *     EMZ_ONION_TIMEOUT_MS       150000    for Tor to reach the onion, at most; the  implementation
+ *                                          first attempts get an eighth, a quarter,
+ *                                          half of it
  *     EMZ_CONNECT_TIMEOUT_MS     20000     for a host to accept                     implementation
  *     EMZ_HANDSHAKE_TIMEOUT_MS   30000     for the peer's part of the handshake     implementation
  *     EMZ_RETRY_PERCENT          100       longer or shorter pauses                 implementation
@@ -2249,17 +2264,38 @@ static void emz_i_guest_del(emz_efunguz *ef, emz_i_guest *guest) {
  * >>ehypha: one peer; its connection is tried again and again, see emz_i_stage
  * ------------------------------------------------------------------------------------------ */
 
+/* How long a stage may last; 0: for ever. An onion gets longer with each attempt: when its host has
+ * just returned, Tor may be stuck with old circuits for half a minute, and a new attempt gets new
+ * ones. */
+static uint64_t emz_i_limit(const emz_ehypha *eh) {
+    uint64_t limit = 0;
+    switch (eh->stage) {
+    case EMZ_I_DIALING:
+    case EMZ_I_GREETING:
+        limit = EMZ_PROXY_TIMEOUT_MS;
+        break;
+    case EMZ_I_REQUESTING:
+        limit = (uint64_t)EMZ_ONION_TIMEOUT_MS / 8 << (eh->fails < 3 ? eh->fails : 3);
+        break;
+    case EMZ_I_CONNECTING:
+        limit = EMZ_CONNECT_TIMEOUT_MS;
+        break;
+    case EMZ_I_SHAKING:
+        limit = EMZ_HANDSHAKE_TIMEOUT_MS;
+        break;
+    case EMZ_I_WAITING:
+    case EMZ_I_TALKING:
+        break;
+    }
+    return limit;
+}
+
 static void emz_i_enter(emz_ehypha *eh, emz_i_stage stage) {
-    static const unsigned limit[] = {0,
-                                     EMZ_PROXY_TIMEOUT_MS,
-                                     EMZ_PROXY_TIMEOUT_MS,
-                                     EMZ_ONION_TIMEOUT_MS,
-                                     EMZ_CONNECT_TIMEOUT_MS,
-                                     EMZ_HANDSHAKE_TIMEOUT_MS,
-                                     0};
+    uint64_t limit;
     eh->stage = stage;
     eh->since = emz_i_ms(eh->ef);
-    emz_i_due(eh->ef, &eh->due, limit[stage] ? eh->since + limit[stage] : EMZ_I_NEVER);
+    limit = emz_i_limit(eh);
+    emz_i_due(eh->ef, &eh->due, limit ? eh->since + limit : EMZ_I_NEVER);
 }
 
 static void emz_i_link(emz_ehypha *eh, emz_link link, int reply) {
