@@ -25,6 +25,9 @@ help: ## this list
 demo: build/demo ## run the demo: three realms of Life in this terminal
 	@build/demo
 
+onion: ## be reachable through Tor: your own tor and onion (arguments: ARGS='--name Alien')
+	@examples/onion $(ARGS)
+
 examples: $(EXAMPLES) ## build all examples into build/
 
 test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
@@ -32,6 +35,9 @@ test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
 
 test-tor: build/genkeypair build/tests/tor/realm ## run those over a private network of real tor processes
 	prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
+
+bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private network
+	@$(PYTHON) tests/tor/bench.py
 
 install: ## copy the header to PREFIX/include (PREFIX=/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/include
@@ -62,4 +68,4 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: help demo examples test test-tor install uninstall format clean
+.PHONY: help demo onion examples test test-tor bench-tor install uninstall format clean

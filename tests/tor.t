@@ -2,6 +2,7 @@
 """Over real Tor: three realms, each behind an onion service of its own tor, on a private network of real
 tor processes (tests/tornet.py); and what becomes of them when a publisher or a tor ends, freezes and
 returns. The realms are processes in C (tests/tor/realm.c). TAP."""
+import base64
 import os
 import subprocess
 import sys
@@ -24,6 +25,13 @@ def main():
         john_tor = net.add_client({"john": {60848: local["john"]}, "foreign": {60847: local["foreign"]}},
                                   extended_errors=True)
         mary_tor = net.add_client({"mary": {60849: local["mary"]}})
+        # one that is only for somebody whose key nobody has
+        lock = net.directory / "onions" / "locked" / "authorized_clients"
+        for folder in lock.parent, lock:
+            folder.mkdir(mode=0o700)
+        key = base64.b32encode(os.urandom(32)).decode().rstrip("=")
+        (lock / "somebody.auth").write_text(f"descriptor:x25519:{key}\n")
+        net.add_client({"locked": {60847: local["closed"]}}, wait=False)
         tests(net, net.clients[0], john_tor, mary_tor, tor_port)
 
 
@@ -99,6 +107,9 @@ def tests(net, alien_tor, john_tor, mary_tor, port):
     john.reads("nobody", keys["john"][1], NOBODY, 60847)
     john.sees("nobody", UNREACHABLE, "no descriptor")
     john.ask("del nobody")
+    john.reads("locked", key, net.onions["locked"], 60847)
+    john.sees("locked", UNREACHABLE, "client authorization")
+    john.ask("del locked")
 
     print("# connections come and go: nothing grows")
     cycle(alien, who["mary"], 10)
@@ -122,6 +133,7 @@ def tests(net, alien_tor, john_tor, mary_tor, port):
     alien_tor.freeze()
     alien.sees("mary", LOST)
     mary.sees("alien", LOST)
+    mary.sees("alien", UNREACHABLE, "long wait")
     mary.emit("m5")
     alien_tor.thaw()
     alien.has("mary", "m5")
