@@ -1,25 +1,7 @@
 #!/bin/sh
 # The header in every way that it can be compiled: languages, compilers, linkage; without a warning,
 # and each time proving that the implementation was there.
-n=0
-failed=0
-ok() { # ok STATUS NAME
-    n=$((n + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        failed=1
-        [ ! -s "$dir/log" ] || sed 's/^/# /' "$dir/log" | head -20
-    fi
-    : >"$dir/log"
-}
-lacks() {
-    if [ -n "$EMZ_TEST_NO_SKIP" ]; then ok 1 "$1 is missing, and EMZ_TEST_NO_SKIP is set"; else
-        n=$((n + 1))
-        echo "ok $n # SKIP $1 is missing"
-    fi
-}
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+. tests/tap.sh
 top=$(pwd)
 libs=$(pkg-config --libs libzmq 2>/dev/null || echo -lzmq)
 strict="-O2 -Werror -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef
@@ -156,5 +138,4 @@ echo "$functions" | diff - "$dir/exported" >"$dir/log"
 ok $? "... exports exactly the public functions, also with -fvisibility=hidden"
 sed -n '/>>licence: choose/,$p' emyzelium.h | sed '1,2d; $d; s/^ \* \{0,1\}//' | diff - LICENSE >"$dir/log"
 ok $? "the licence at its end is LICENSE"
-echo "1..$n"
-exit $failed
+end

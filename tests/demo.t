@@ -1,16 +1,6 @@
 #!/bin/sh
 # The demo without a terminal: three realms exchange; and with foreign realms in their places.
-n=0
-failed=0
-ok() {
-    n=$((n + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        failed=1
-        sed 's/^/# /' "$dir/log"
-    fi
-}
-dir=$(mktemp -d) || exit 1
+. tests/tap.sh
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
 build/demo </dev/null >"$dir/log" 2>&1
 ok $? "make demo, piped: every realm received"
@@ -47,11 +37,7 @@ if "${PYTHON:-python3}" -c 'import zmq' 2>"$dir/log"; then
         cat "$dir/$who" >"$dir/log"
         ok $status "$who in another language has received, and nothing was wrong"
     done
-elif [ -n "$EMZ_TEST_NO_SKIP" ]; then
-    ok 1 "PyZMQ is missing, and EMZ_TEST_NO_SKIP is set"
 else
-    n=$((n + 1))
-    echo "ok $n # SKIP PyZMQ is missing (Debian: python3-zmq)"
+    lacks "PyZMQ (Debian: python3-zmq)"
 fi
-echo "1..$n"
-exit $failed
+end

@@ -1,17 +1,6 @@
 #!/bin/sh
 # What the manuals say, done: the quick start of the header and of README.md, as they stand.
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-n=0
-failed=0
-ok() {
-    n=$((n + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-        echo "not ok $n - $2"
-        failed=1
-        [ ! -s "$dir/log" ] || sed 's/^/# /' "$dir/log" | head -20
-    fi
-}
+. tests/tap.sh
 libs=$(pkg-config --libs libzmq 2>/dev/null || echo -lzmq)
 cp emyzelium.h "$dir"
 sed -n '/>>start: save/,/Over Tor/s/^ \*     //p' emyzelium.h >"$dir/start.c"
@@ -64,5 +53,4 @@ sed -n 's/^#ifndef \(EMZ_[A-Z0-9_]*\)$/\1/p' emyzelium.h | grep -v '^EMZ_API$' |
 done >"$dir/log"
 [ ! -s "$dir/log" ]
 ok $? "every switch is in the manual's table"
-echo "1..$n"
-exit $failed
+end

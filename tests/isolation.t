@@ -1,20 +1,13 @@
 #!/bin/sh
 # A Tor-mode ehypha opens connections to its proxy alone (and to itself, on loopback), and looks no
 # name up: seen by strace, over the whole life of a connection.
-skip() {
-    if [ -n "$EMZ_TEST_NO_SKIP" ]; then
-        echo "1..1"
-        echo "not ok 1 - $1, and EMZ_TEST_NO_SKIP is set"
-        exit 1
-    fi
-    echo "1..0 # SKIP $1"
-    exit 0
-}
-command -v strace >/dev/null || skip "strace is missing"
-dir=$(mktemp -d) || exit 1
+. tests/tap.sh
 proxy=
 trap 'exec 9>&-; [ -z "$proxy" ] || wait "$proxy"; rm -rf "$dir"' EXIT
-strace -f -o "$dir/try" true 2>/dev/null || skip "strace is not allowed here"
+if ! strace -f -o "$dir/try" true 2>"$dir/log"; then
+    lacks "strace (or the right to use it)"
+    end
+fi
 cat >"$dir/client.c" <<'E'
 #define EMYZELIUM_IMPLEMENTATION
 #include "emyzelium.h"
@@ -52,20 +45,18 @@ exec 9>"$dir/in"
 while ! grep -q READY "$dir/out"; do kill -0 $proxy || exit 1; done
 port=$(sed -n 's/^READY //p' "$dir/out")
 
-echo 1..4
 strace -f -e trace=connect,bind,listen,socket,sendto,openat -o "$dir/trace" "$dir/client" "$port"
-[ $? -eq 0 ] && echo "ok 1 - a connection through the proxy" || echo "not ok 1 - no connection through the proxy"
-# every AF_INET address that was bound to by us is 127.0.0.1; every connect goes to the proxy or to a
-# port of our own listeners
-grep -o 'connect([0-9]*, {sa_family=AF_INET[^}]*}' "$dir/trace" | sort | uniq -c | sed 's/^/# /'
+ok $? "a connection through the proxy"
+grep -o 'connect([0-9]*, {sa_family=AF_INET[^}]*}' "$dir/trace" | sort | uniq -c >"$dir/log"
 total=$(grep -c 'connect(.*sa_family=AF_INET' "$dir/trace")
 own=$(grep 'connect(.*sa_family=AF_INET,' "$dir/trace" | grep -c 'inet_addr("127.0.0.1")')
-[ "$total" -gt 1 ] && [ "$total" -eq "$own" ] &&
-    echo "ok 2 - $total connections, all to 127.0.0.1" || echo "not ok 2 - $own of $total connections to 127.0.0.1"
-# a connect to another port than the proxy's is the subscribing socket's, to our own listener: it
-# comes from a thread of libzmq, never from ours
+[ "$total" -gt 1 ] && [ "$total" -eq "$own" ]
+ok $? "$total connections, all to 127.0.0.1"
+# A connection to another port than the proxy's is the subscribing socket's, to our own listener: it
+# comes from a thread of libzmq, never from ours.
 main=$(head -1 "$dir/trace" | cut -d' ' -f1)
-strangers=$(grep "^$main .*connect(.*sa_family=AF_INET" "$dir/trace" | grep -vc "htons($port)")
-[ "$strangers" -eq 0 ] && echo "ok 3 - of our own, all to the proxy" || echo "not ok 3 - $strangers elsewhere"
-! grep -q 'htons(53)\|resolv.conf\|/etc/hosts\|nscd' "$dir/trace" &&
-    echo "ok 4 - no name is looked up" || echo "not ok 4 - a name is looked up"
+[ "$(grep "^$main .*connect(.*sa_family=AF_INET" "$dir/trace" | grep -vc "htons($port)")" -eq 0 ]
+ok $? "of our own, all to the proxy"
+! grep -q 'htons(53)\|resolv.conf\|/etc/hosts\|nscd' "$dir/trace"
+ok $? "no name is looked up"
+end
