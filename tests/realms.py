@@ -28,7 +28,8 @@ class Process:
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.held, self.lines = b"", []
-        self.links = {}  # of a realm: name -> all that was said of this link
+        self.links = {}   # of a realm: name -> all that was said of this link
+        self.values = {}  # and name -> the newest value
 
     def read(self, seconds):
         out = self.process.stdout
@@ -39,6 +40,8 @@ class Process:
                 if line.startswith("LINK"):
                     _, name, link, sentence = line.split(" ", 3)
                     self.links.setdefault(name, []).append((int(link), sentence))
+                elif line.startswith("VALUE"):
+                    _, name, _, self.values[name], _ = line.split(" ")
                 else:
                     self.lines.append(line)
 
@@ -83,7 +86,11 @@ class Realm(Process):
         assert self.ask(f"emit zone {text}") == "OK"
 
     def has(self, name, text):
-        return ok(bool(self.until(f"VALUE {name} zone {text} ")), f"{text!r} has come from {name}")
+        end = time.monotonic() + PATIENCE
+        while self.values.get(name) != text and time.monotonic() < end and self.process.poll() is None:
+            self.read(0.1)
+        if not ok(self.values.get(name) == text, f"{text!r} has come from {name}"):
+            print(f"# it has {self.values.get(name)}; the link was {self.links.get(name)}")
 
     def sees(self, name, link, words=""):
         """The link to a peer is or becomes this, with these words in the sentence."""

@@ -104,7 +104,7 @@ static void tell(void) {
         for (i = 0; i < emz_ehypha_etale_count(p->eh) && i < PEERS; i++) {
             const emz_etale *et = emz_ehypha_etale_at(p->eh, i);
             const emz_part *parts = emz_etale_parts(et, &count);
-            if (emz_etale_t_in(et) != p->t_in[i]) {
+            if (emz_etale_t_in(et) >= 0 && emz_etale_t_in(et) != p->t_in[i]) {
                 p->t_in[i] = emz_etale_t_in(et);
                 printf("VALUE %s %s %.*s %lld\n", p->name, emz_etale_title(et),
                        count ? (int)parts[0].size : 0, count ? (const char *)parts[0].data : "",
