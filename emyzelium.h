@@ -1802,9 +1802,9 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
     if (!socket) {
         return NULL;
     }
-    for (i = 0; i < sizeof options / sizeof *options; i++) {
+    for (i = 0; i < sizeof options / sizeof *options && !failed; i++) {
         if (options[i].roles & role) {
-            failed |= zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof(int));
+            failed = zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof(int));
         }
     }
     if (role & ends) {
@@ -1812,16 +1812,16 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
         int64_t largest =
             (int64_t)(role == EMZ_I_PUBLISHER ? EMZ_TITLE_MAX + 64 : ef->max_part_size) +
             EMZ_I_CURVE_EXTRA;
-        failed |= zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
-        failed |= zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, ef->secretkey, EMZ_KEY_SIZE);
+        failed = failed || zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
+        failed = failed || zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, ef->secretkey, EMZ_KEY_SIZE);
     }
     if (role == EMZ_I_PUBLISHER) {
-        failed |= zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "emyz", 4);
-        failed |= zmq_setsockopt(socket, ZMQ_ROUTING_ID, ef->session, sizeof ef->session);
+        failed = failed || zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "emyz", 4);
+        failed = failed || zmq_setsockopt(socket, ZMQ_ROUTING_ID, ef->session, sizeof ef->session);
     }
     if (role == EMZ_I_SUBSCRIBER) {
-        failed |= zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, ef->key, EMZ_KEY_SIZE);
-        failed |= zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, serverkey, EMZ_KEY_SIZE);
+        failed = failed || zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, ef->key, EMZ_KEY_SIZE);
+        failed = failed || zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, serverkey, EMZ_KEY_SIZE);
     }
     if (failed) {
         int saved = zmq_errno();
@@ -3494,14 +3494,15 @@ EMZ_API int emz_efunguz_update(emz_efunguz *ef) {
 
 EMZ_API int emz_efunguz_wait(emz_efunguz *ef, int timeout_ms) {
     uint64_t now, end;
+    int polled = 0;
     if (!ef) {
         return 0;
     }
     now = emz_i_ms(ef);
     end = timeout_ms < 0 ? EMZ_I_NEVER : now + (uint64_t)timeout_ms;
-    for (;; now = emz_i_ms(ef)) {
-        uint64_t until = end < ef->due ? end : ef->due;
-        int n;
+    for (;; polled = 1, now = emz_i_ms(ef)) {
+        const uint64_t longest = 1000000;
+        uint64_t until = end < ef->due ? end : ef->due, left = until > now ? until - now : 0;
         /* A libzmq socket may wake us for its own housekeeping: that is no work. */
         while (ef->poller.ready.next != &ef->poller.ready) {
             if (emz_i_has_work(ef->poller.ready.next)) {
@@ -3512,11 +3513,8 @@ EMZ_API int emz_efunguz_wait(emz_efunguz *ef, int timeout_ms) {
         if (now >= ef->due) {
             return 1;
         }
-        n = emz_i_poll(&ef->poller, until == EMZ_I_NEVER    ? -1
-                                    : until - now > 1000000 ? 1000000
-                                    : until > now           ? (int)(until - now)
-                                                            : 0);
-        if (n < 0 || (n == 0 && emz_i_ms(ef) >= end)) {
+        if ((polled && now >= end) ||
+            emz_i_poll(&ef->poller, (int)(left < longest ? left : longest)) < 0) {
             return 0;
         }
     }

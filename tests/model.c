@@ -305,6 +305,27 @@ static void test_exchange(void) {
     realm_free(b);
 }
 
+/* libzmq wakes us again and again, and there is never any work. */
+static void test_housekeeping(emz_efunguz *ef) {
+    emz_i_source s;
+    int ends[2];
+    memset(&s, 0, sizeof s);
+    if (pipe(ends) || write(ends[1], "x", 1) != 1) {
+        ok(0, "a pipe");
+        return;
+    }
+    s.socket = ef->zap.socket;
+    s.fd = ends[0];
+    emz_i_want(&ef->poller, &s, ZMQ_POLLIN);
+    alarm(10); /* a wait that does not end fails the test */
+    is(emz_efunguz_wait(ef, 30), 0, "wait() times out also if libzmq keeps waking us");
+    is(emz_efunguz_wait(ef, 0), 0, "... with no time at all, too");
+    alarm(0);
+    emz_i_unwatch(&ef->poller, &s);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_wait(void) {
     emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
     emz_ehypha *ba = connect_realm(b, a);
@@ -323,6 +344,7 @@ static void test_wait(void) {
     is(emz_efunguz_update(b), 1, "... update() has work");
     ok(holds(et, "2"), "... the value");
     is(emz_efunguz_wait(a, 50), 0, "having emitted is no work");
+    test_housekeeping(b);
     realm_free(a);
     realm_free(b);
 }
