@@ -33,7 +33,7 @@ examples: $(EXAMPLES) ## build all examples into build/
 test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
 	prove -j 2 -e '' $(PROVEFLAGS) $(sort $(wildcard tests/*.t)) $(TESTS) $(SAN_TESTS)
 
-test-tor: build/genkeypair build/tests/tor/realm ## run those over a private network of real tor processes
+test-tor: build/genkeypair build/demo build/tests/tor/realm ## run those over a private network of real tor processes
 	prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
 
 bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private network
