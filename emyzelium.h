@@ -270,7 +270,7 @@ typedef enum emz_link {
     EMZ_LINK_LOST = -4,        /* it was up */
     EMZ_LINK_WRONG_KEY = -5,   /* something answers there, but not the peer with that key */
     EMZ_LINK_SILENT = -6,      /* something accepted the connection there and says nothing */
-    EMZ_LINK_EXHAUSTED = -7    /* this process has no file descriptor or port left for it */
+    EMZ_LINK_EXHAUSTED = -7    /* no file descriptor, port or memory left for it here */
 } emz_link;
 
 typedef enum emz_log_level {
@@ -1313,6 +1313,17 @@ static zmq_fd_t emz_i_net_loopback(int *port) {
     return fd;
 }
 
+/* Did the last call fail because this process or system has run out of something? */
+static int emz_i_net_exhausted(void) {
+#if EMZ_I_WINDOWS
+    int error = WSAGetLastError();
+    return error == WSAEMFILE || error == WSAENOBUFS || error == WSAEADDRNOTAVAIL;
+#else
+    return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ||
+           errno == EADDRNOTAVAIL;
+#endif
+}
+
 /* The next connection to fd, and the port it comes from. */
 static zmq_fd_t emz_i_net_accept(zmq_fd_t fd, int *port) {
     struct sockaddr_in from;
@@ -1349,8 +1360,9 @@ static int emz_i_net_address(struct sockaddr_storage *at, socklen_t *size, const
 /* Start to connect. How it went shows when the socket is writable: see emz_i_net_error. */
 static zmq_fd_t emz_i_net_dial(const struct sockaddr_storage *to, socklen_t size) {
     zmq_fd_t fd = emz_i_net_prepare(socket(to->ss_family, SOCK_STREAM, 0));
-    if (fd != EMZ_I_NO_FD) {
-        (void)connect(fd, (const struct sockaddr *)to, size);
+    if (fd != EMZ_I_NO_FD && connect(fd, (const struct sockaddr *)to, size) &&
+        emz_i_net_exhausted()) {
+        emz_i_net_close(&fd);
     }
     return fd;
 }
@@ -1691,6 +1703,7 @@ struct emz_ehypha {
     int reply;       /* the proxy's last refusal, 0: none */
     uint64_t since;  /* milliseconds: in this stage */
     uint64_t due;    /* when the stage is over */
+    int missed;      /* a message was lost, for lack of memory */
     emz_link failed; /* how the last attempt ended, and */
     unsigned fails;  /* how many times running */
 };
@@ -1833,15 +1846,14 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
 }
 
 /* Ask for each subscription, and for what follows it to go to that subscriber alone: option 98,
- * ZMQ_XPUB_MANUAL_LAST_VALUE, which release builds know but do not declare. Without it a kept
- * value goes to all who hold the title. */
+ * ZMQ_XPUB_MANUAL_LAST_VALUE, which release builds know but do not declare. Without it (0) a kept
+ * value goes to all who hold the title. -1 with errno: not even that. */
 static int emz_i_socket_manual(void *socket) {
     int one = 1;
     if (!zmq_setsockopt(socket, 98, &one, sizeof one)) {
         return 1;
     }
-    zmq_setsockopt(socket, ZMQ_XPUB_VERBOSE, &one, sizeof one);
-    return 0;
+    return zmq_setsockopt(socket, ZMQ_XPUB_VERBOSE, &one, sizeof one);
 }
 
 static int emz_i_send(void *socket, const void *data, size_t size, int flags) {
@@ -1873,7 +1885,7 @@ static int emz_i_send_frames(void *socket, emz_i_frames *frames) {
     return 0;
 }
 
-/* Take the next message: 1; 0: there is none; -1: it was dropped, memory did not suffice. */
+/* Take the next message: 1; 0: there is none; -1: it was lost, for lack of memory. */
 static int emz_i_recv_frames(void *socket, emz_i_frames *frames) {
     zmq_msg_t dropped;
     int whole = 1, more;
@@ -1890,8 +1902,9 @@ static int emz_i_recv_frames(void *socket, emz_i_frames *frames) {
             rc = zmq_msg_recv(frame, socket, ZMQ_DONTWAIT);
         } while (rc < 0 && zmq_errno() == EINTR);
         if (rc < 0) {
+            int none = zmq_errno() == EAGAIN;
             emz_i_frames_clear(frames);
-            return 0;
+            return none ? 0 : -1;
         }
         more = zmq_msg_more(frame);
         if (frame == &dropped) {
@@ -1924,18 +1937,22 @@ static void emz_i_monitor_close(emz_efunguz *ef, emz_i_monitor *m) {
     }
 }
 
-/* The next event and its value: 1; 0: none. */
+/* The next event (0: it was none) and its value: 1; 0: there is no more. */
 static int emz_i_monitor_next(emz_i_monitor *m, int *event, uint32_t *value) {
     unsigned char frame[6];
     uint16_t number;
     int rc = zmq_recv(m->source.socket, frame, sizeof frame, ZMQ_DONTWAIT);
+    *event = 0;
+    *value = 0;
     if (rc < 0) {
-        return 0;
+        return zmq_errno() != EAGAIN;
     }
-    memcpy(&number, frame, 2);
-    memcpy(value, frame + 2, 4);
-    *event = rc == 6 ? number : 0;
-    (void)zmq_recv(m->source.socket, frame, sizeof frame, ZMQ_DONTWAIT); /* the address */
+    if (rc == 6) { /* else it is an address that could not be read before */
+        memcpy(&number, frame, 2);
+        memcpy(value, frame + 2, 4);
+        *event = number;
+        (void)zmq_recv(m->source.socket, frame, sizeof frame, ZMQ_DONTWAIT); /* the address */
+    }
     return 1;
 }
 
@@ -2067,28 +2084,30 @@ static int emz_i_gate_serve(emz_i_source *s) {
     int n, got;
     for (n = 0; n < EMZ_I_GATE_BATCH; n++) {
         emz_i_retained *kept = NULL;
-        int subscription;
+        int subscription, lost;
         got = emz_i_recv_frames(s->socket, &ef->in);
         if (!got) {
             return 0;
         }
-        subscription = got < 0 ? 0 : emz_i_wire_subscription(&ef->in);
-        if (got > 0 && subscription >= 0) {
+        lost = got < 0;
+        subscription = lost ? 0 : emz_i_wire_subscription(&ef->in);
+        if (!lost && subscription >= 0) {
             const unsigned char *data = emz_i_data(&ef->in, 0);
             size_t size = emz_i_size(&ef->in, 0) - 1;
             if (ef->gate.manual) {
-                zmq_setsockopt(s->socket, data[0] ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE, data + 1,
-                               size);
+                lost = zmq_setsockopt(s->socket, data[0] ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE,
+                                      data + 1, size) != 0;
             }
             if (subscription) {
                 kept = (emz_i_retained *)emz_i_map_find(&ef->retained, data + 1, size - 1);
             }
-        } else if (got > 0) {
+        } else if (!lost) {
             emz_i_gate_ban(ef);
         }
-        if (kept ? emz_i_send_frames(s->socket, &kept->frames)
-                 : ef->gate.manual && emz_i_send(s->socket, "", 0, 0)) {
-            ef->gate.must_rebuild = 1;
+        if (lost || (kept ? emz_i_send_frames(s->socket, &kept->frames)
+                          : ef->gate.manual && emz_i_send(s->socket, "", 0, 0))) {
+            ef->gate.must_rebuild = 1; /* so that all ask again */
+            return 1;
         }
     }
     return 1;
@@ -2108,6 +2127,9 @@ static int emz_i_gate_monitor_serve(emz_i_source *s) {
         if (!emz_i_monitor_next(&gate->monitor, &event, &value)) {
             return 0;
         }
+        if (!event) {
+            continue;
+        }
         visit = (emz_i_visit *)emz_i_map_find(&gate->visits, &value, sizeof value);
         switch (event) {
         case ZMQ_EVENT_ACCEPTED:
@@ -2115,7 +2137,8 @@ static int emz_i_gate_monitor_serve(emz_i_source *s) {
                 visit = (emz_i_visit *)emz_i_new(sizeof *visit);
                 if (!visit || emz_i_map_reserve(&gate->visits, 1)) {
                     EMZ_FREE(visit);
-                    break; /* counted as never authenticated */
+                    gate->must_rebuild = 1; /* else nobody would know when it ends */
+                    break;
                 }
                 visit->fd = value;
                 emz_i_map_add(&gate->visits, &visit->node, &visit->fd, sizeof visit->fd);
@@ -2182,7 +2205,11 @@ static emz_result emz_i_gate_open(emz_efunguz *ef, uint64_t patience) {
         result = emz_i_zmq_result();
         goto failed;
     }
-    gate->manual = ef->retain && emz_i_socket_manual(gate->socket);
+    gate->manual = ef->retain ? emz_i_socket_manual(gate->socket) : 0;
+    if (gate->manual < 0) {
+        result = emz_i_zmq_result();
+        goto failed;
+    }
     if (ef->port != EMZ_ANY_PORT) {
         snprintf(port, sizeof port, "%d", ef->port);
     }
@@ -2215,6 +2242,7 @@ failed:
 
 /* libzmq has no way to end one connection: end all and open again, on the same port. */
 static void emz_i_gate_rebuild(emz_efunguz *ef) {
+    uint64_t patience = ef->gate.socket ? EMZ_I_REBIND_MS : 0; /* a retry holds nobody up */
     if (ef->gate.socket) {
         int zero = 0;
         size_t i;
@@ -2229,7 +2257,7 @@ static void emz_i_gate_rebuild(emz_efunguz *ef) {
             ((emz_i_guest *)ef->whitelist.at[i])->admitted = 0;
         }
     }
-    if (emz_i_gate_open(ef, EMZ_I_REBIND_MS)) {
+    if (emz_i_gate_open(ef, patience)) {
         emz_i_log(ef, EMZ_LOG_ERROR,
                   "Cannot listen on port %d again: %s. Nobody can subscribe; retrying.", ef->port,
                   zmq_strerror(zmq_errno()));
@@ -2360,6 +2388,7 @@ static void emz_i_fail(emz_ehypha *eh, emz_link link, int reply) {
         eh->fails = 0;
     }
     (void)emz_i_receive(&eh->source); /* disconnecting drops what has not been read */
+    eh->missed = 0;
     emz_i_disconnect(eh);
     emz_i_enter(eh, EMZ_I_WAITING);
     emz_i_due(eh->ef, &eh->due, now + emz_i_pause(eh, link));
@@ -2415,11 +2444,15 @@ static void emz_i_overdue(emz_ehypha *eh) {
 
 static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
     emz_ehypha *eh = (emz_ehypha *)s->owner;
-    int event;
+    int n, event;
     uint32_t value;
-    while (emz_i_monitor_next(&eh->monitor, &event, &value)) {
+    for (n = 0; n < EMZ_I_GATE_BATCH; n++) {
+        int trying;
+        if (!emz_i_monitor_next(&eh->monitor, &event, &value)) {
+            return 0;
+        }
         /* What comes late, from an attempt that has been given up, is of no interest. */
-        int trying = eh->stage == EMZ_I_CONNECTING || eh->stage == EMZ_I_SHAKING;
+        trying = eh->stage == EMZ_I_CONNECTING || eh->stage == EMZ_I_SHAKING;
         if (event == ZMQ_EVENT_CONNECTED && eh->stage == EMZ_I_CONNECTING) {
             emz_i_enter(eh, EMZ_I_SHAKING);
         } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && trying) {
@@ -2438,7 +2471,7 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
             emz_i_fail(eh, EMZ_LINK_UNREACHABLE, 0);
         }
     }
-    return 0;
+    return 1;
 }
 
 /* Is it the value that the etale has? It comes again after a reconnection. Of publishers whose
@@ -2456,8 +2489,9 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
     return 1;
 }
 
-/* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. */
-static void emz_i_absorb(emz_ehypha *eh) {
+/* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. 0, or
+ * -1 without memory: the old value stays. */
+static int emz_i_absorb(emz_ehypha *eh) {
     emz_efunguz *ef = eh->ef;
     int size = emz_i_wire_etale(&ef->in, ef->max_part_size);
     emz_etale *et;
@@ -2465,20 +2499,20 @@ static void emz_i_absorb(emz_ehypha *eh) {
     emz_part *parts;
     size_t i, count;
     if (size < 0) {
-        return;
+        return 0;
     }
     et = (emz_etale *)emz_i_map_find(&eh->etales, emz_i_data(&ef->in, 0), (size_t)size);
     if (!et || et->paused) {
-        return;
+        return 0;
     }
     t_out = emz_i_wire_get_time(emz_i_data(&ef->in, 1));
     if (emz_i_is_same(et, &ef->in, t_out)) {
-        return;
+        return 0;
     }
     count = ef->in.count - 2;
     parts = (emz_part *)emz_i_grow(et->parts, sizeof *parts, &et->parts_room, count);
     if (!parts) {
-        return; /* no memory: the old value stays */
+        return -1;
     }
     et->parts = parts;
     emz_i_frames_swap(&et->frames, &ef->in);
@@ -2491,6 +2525,7 @@ static void emz_i_absorb(emz_ehypha *eh) {
     et->t_in = emz_now();
     ef->updated += et->update != ef->update;
     et->update = ef->update;
+    return 0;
 }
 
 /* Bounded, so that a flood from one peer holds nobody up. */
@@ -2502,11 +2537,22 @@ static int emz_i_receive(emz_i_source *s) {
         if (!got) {
             return 0;
         }
-        if (got > 0) {
-            emz_i_absorb(eh);
+        if (got < 0 || emz_i_absorb(eh)) {
+            eh->missed = 1;
         }
     }
     return 1;
+}
+
+/* What was missed comes again with a new connection: the publisher keeps the last values. */
+static int emz_i_ehypha_serve(emz_i_source *s) {
+    emz_ehypha *eh = (emz_ehypha *)s->owner;
+    int left = emz_i_receive(s);
+    if (eh->missed && eh->stage != EMZ_I_WAITING) {
+        emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
+    }
+    eh->missed = 0;
+    return left;
 }
 
 static int emz_i_subscribe(emz_ehypha *eh, const char *title, int option) {
@@ -2580,6 +2626,9 @@ static int emz_i_listener_serve(emz_i_source *s) {
     for (n = 0; n < EMZ_I_PUMP_BATCH; n++) {
         fd = emz_i_net_accept(s->fd, &port);
         if (fd == EMZ_I_NO_FD) {
+            if (emz_i_net_exhausted()) {
+                emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
+            }
             return 0;
         }
         if (port == tunnel->local_port) {
@@ -2853,7 +2902,7 @@ static emz_result emz_i_ehypha_new(emz_efunguz *ef, const char *publickey, const
     memcpy(eh->publickey, publickey, sizeof eh->publickey);
     memcpy(eh->host, host, strlen(host) + 1);
     eh->source.owner = eh->monitor.source.owner = eh;
-    eh->source.serve = emz_i_receive;
+    eh->source.serve = emz_i_ehypha_serve;
     eh->monitor.source.serve = emz_i_ehypha_monitor_serve;
     if ((onion && !(eh->tunnel = emz_i_tunnel_new(eh, onion))) ||
         emz_i_map_reserve(&ef->ehyphae, 1)) {
@@ -3076,7 +3125,7 @@ EMZ_API const char *emz_link_str(emz_link link) {
         return "Somebody is there and does not answer: does the peer call emz_efunguz_update? "
                "Retrying.";
     case EMZ_LINK_EXHAUSTED:
-        return "No file descriptor or port left on this side: raise the limit (ulimit -n). "
+        return "No file descriptor, port or memory left on this side: raise the limit (ulimit -n). "
                "Retrying.";
     }
     return "Unknown link state.";
@@ -3428,12 +3477,16 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
         }
     }
     if (!result && emz_i_send_frames(ef->gate.socket, &ef->out)) {
+        int saved = zmq_errno();
         result = emz_i_zmq_result();
         emz_i_gate_rebuild(ef); /* a message that was begun cannot be taken back but so */
+        errno = saved;
     }
     if (result) {
+        int saved = errno;
         emz_i_frames_clear(&ef->out);
         EMZ_FREE(fresh);
+        errno = saved;
         return result;
     }
     ef->t_out = t_out;
@@ -3565,7 +3618,9 @@ EMZ_API emz_result emz_ehypha_add_etale(emz_ehypha *eh, const char *title, const
             return EMZ_ERR_MEMORY;
         }
         if (emz_i_subscribe(eh, title, ZMQ_SUBSCRIBE)) {
+            int saved = zmq_errno();
             EMZ_FREE(et);
+            errno = saved;
             return emz_i_zmq_result();
         }
         et->t_out = et->t_in = -1;
