@@ -36,6 +36,12 @@ test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
 test-tor: build/genkeypair build/demo build/tests/tor/realm ## run those over a private network of real tor processes
 	prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
 
+faults: build/tests/faults/faults ## let every allocation, libzmq call and system call fail in turn (80 s)
+	@build/tests/faults/faults
+
+bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run (ARGS='--quick', --list)
+	@build/tests/bench/bench $(ARGS)
+
 bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private network
 	@$(PYTHON) tests/tor/bench.py
 
@@ -56,6 +62,10 @@ build/%: examples/%.c emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
+build/tests/bench/bench: tests/bench/bench.c $(wildcard tests/bench/*.h) emyzelium.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS) -lm
+
 build/tests/tor/%: tests/tor/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
@@ -68,4 +78,4 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: help demo onion examples test test-tor bench-tor install uninstall format clean
+.PHONY: help demo onion examples test test-tor faults bench bench-tor install uninstall format clean
