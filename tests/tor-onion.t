@@ -49,6 +49,14 @@ class User:
         return said if process.returncode else ""
 
 
+def command(process):
+    try:
+        with open(f"/proc/{process}/cmdline", encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:  # it has just ended
+        return ""
+
+
 def main():
     with tornet.TorNet() as net, tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -102,8 +110,8 @@ def main():
         process = user.start("--system", str(net.socks_port))
         out, said = process.communicate(timeout=60)
         ok(process.returncode == 0 and "HiddenServiceDir" in out, "a system's tor that runs")
-        left = subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True).stdout
-        ok(not left, "nothing is left running")
+        ok(not [process for process in os.listdir("/proc") if process.isdigit() and folder in command(process)],
+           "nothing is left running")
 
 
 finish(main)
