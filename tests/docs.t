@@ -31,9 +31,9 @@ for target in demo examples test install uninstall clean; do
     grep -q "^  make $target:" "$dir/log"
     ok $? "make help names $target"
 done
-make -s install DESTDIR="$dir/root" PREFIX=/usr >"$dir/log" 2>&1 && cmp emyzelium.h "$dir/root/usr/include/emyzelium.h"
+make -s install DESTDIR="$dir/stage" PREFIX=/usr >"$dir/log" 2>&1 && cmp emyzelium.h "$dir/stage/usr/include/emyzelium.h"
 ok $? "make install"
-make -s uninstall DESTDIR="$dir/root" PREFIX=/usr >"$dir/log" 2>&1 && [ ! -e "$dir/root/usr/include/emyzelium.h" ]
+make -s uninstall DESTDIR="$dir/stage" PREFIX=/usr >"$dir/log" 2>&1 && [ ! -e "$dir/stage/usr/include/emyzelium.h" ]
 ok $? "make uninstall"
 # names in the manuals exist, and every public name is explained
 sed '/Stop reading here/,$d' emyzelium.h | grep -o 'emz_[a-z0-9_]*[a-z0-9]' | sort -u |
