@@ -927,43 +927,18 @@ static void emz_i_map_del(emz_i_map *map, emz_i_node *node) {
  * >>z85: keys as text (ZeroMQ RFC 32)
  * ------------------------------------------------------------------------------------------ */
 
-/* 5 characters to 4 bytes; 0, or -1 for anything that RFC 32 does not allow. Stops at the first
- * character outside the alphabet, so it never reads past a NUL. */
-static int emz_i_z85_group(const char *text, uint32_t *value) {
-    static const unsigned char digit[128] = {
-        /* clang-format off */
-        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
-        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
-        99, 68, 99, 84, 83, 82, 72, 99, 75, 76, 70, 65, 99, 63, 62, 69,
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  64, 99, 73, 66, 74, 71,
-        81, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50,
-        51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 77, 99, 78, 67, 99,
-        99, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
-        25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 79, 99, 80, 99, 99,
-        /* clang-format on */
-    };
-    uint64_t v = 0;
-    int i;
-    for (i = 0; i < 5; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c > 127 || digit[c] > 84) {
-            return -1;
-        }
-        v = v * 85 + digit[c];
-    }
-    if (v > UINT32_MAX) {
-        return -1;
-    }
-    *value = (uint32_t)v;
-    return 0;
+static const char emz_i_z85_alphabet[] =
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    ".-:+=^!/*?&<>()[]{}@%$#";
+
+static uint32_t emz_i_z85_load(const unsigned char *data) {
+    return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
 }
 
 static void emz_i_z85_encode(char *text, const unsigned char *data, size_t size) {
-    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   ".-:+=^!/*?&<>()[]{}@%$#";
+    const char *const alphabet = emz_i_z85_alphabet;
     for (; size; size -= 4, data += 4, text += 5) {
-        uint32_t v = (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 |
-                     (uint32_t)data[3];
+        uint32_t v = emz_i_z85_load(data);
         text[4] = alphabet[v % 85];
         text[3] = alphabet[(v /= 85) % 85];
         text[2] = alphabet[(v /= 85) % 85];
@@ -973,21 +948,76 @@ static void emz_i_z85_encode(char *text, const unsigned char *data, size_t size)
     *text = 0;
 }
 
-/* groups of 5 characters; data NULL: only check them. */
+/* The same with a table of all pairs of characters, made for the occasion. Of much data that is
+ * twice as fast (`make bench`: Z85). */
+static void emz_i_z85_encode_much(char *text, const unsigned char *data, size_t size) {
+    char pair[85 * 85][2];
+    uint32_t i;
+    for (i = 0; i < 85 * 85; i++) {
+        pair[i][0] = emz_i_z85_alphabet[i / 85];
+        pair[i][1] = emz_i_z85_alphabet[i % 85];
+    }
+    for (; size; size -= 4, data += 4, text += 5) {
+        uint32_t v = emz_i_z85_load(data);
+        memcpy(text + 3, pair[v % 7225], 2);
+        memcpy(text + 1, pair[(v /= 7225) % 7225], 2);
+        text[0] = emz_i_z85_alphabet[v / 7225];
+    }
+    *text = 0;
+}
+
+/* What a character stands for; X: it is not in the alphabet. */
+static uint32_t emz_i_z85_digit(char c) {
+    enum { X = 128 };
+    static const unsigned char digit[256] = {
+        /* clang-format off */
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  68, X,  84, 83, 82, 72, X,  75, 76, 70, 65, X,  63, 62, 69,
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  64, X,  73, 66, 74, 71,
+        81, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50,
+        51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 77, X,  78, 67, X,
+        X,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+        25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 79, X,  80, X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,
+        /* clang-format on */
+    };
+    return digit[(unsigned char)c];
+}
+
+/* Groups of 5 characters to 4 bytes each: 0, or -1 for anything that RFC 32 does not allow, and then
+ * nothing is written. text holds that many characters, whichever. Two loops, since one that does
+ * both takes longer. */
 static int emz_i_z85_decode(unsigned char *data, const char *text, size_t groups) {
-    uint32_t v = 0;
-    for (; groups; groups--, text += 5) {
-        if (emz_i_z85_group(text, &v)) {
+    const char *const end = text + 5 * groups;
+    const char *c;
+    uint32_t all = 0;
+    for (c = text; c < end; c += 5) {
+        uint32_t d0 = emz_i_z85_digit(c[0]), d1 = emz_i_z85_digit(c[1]);
+        uint32_t d2 = emz_i_z85_digit(c[2]), d3 = emz_i_z85_digit(c[3]);
+        uint32_t d4 = emz_i_z85_digit(c[4]);
+        all |= d0 | d1 | d2 | d3 | d4;
+        if (d0 > 81 && (((d0 * UINT64_C(85) + d1) * 85 + d2) * 85 + d3) * 85 + d4 > UINT32_MAX) {
             return -1;
         }
-        if (data) {
-            *data++ = (unsigned char)(v >> 24);
-            *data++ = (unsigned char)(v >> 16);
-            *data++ = (unsigned char)(v >> 8);
-            *data++ = (unsigned char)v;
-        }
     }
-    return 0;
+    for (c = text; c < end && all < 128; c += 5, data += 4) {
+        uint32_t v = emz_i_z85_digit(c[0]) * 52200625u + emz_i_z85_digit(c[1]) * 614125u +
+                     emz_i_z85_digit(c[2]) * 7225u + emz_i_z85_digit(c[3]) * 85u +
+                     emz_i_z85_digit(c[4]);
+        data[0] = (unsigned char)(v >> 24);
+        data[1] = (unsigned char)(v >> 16);
+        data[2] = (unsigned char)(v >> 8);
+        data[3] = (unsigned char)v;
+    }
+    return all < 128 ? 0 : -1;
 }
 
 /* The 40 characters at text, whatever stands behind them. */
@@ -999,7 +1029,8 @@ static emz_result emz_i_key(unsigned char key[EMZ_KEY_SIZE], const char *text) {
     if (!text) {
         return EMZ_ERR_ARGUMENT;
     }
-    return emz_i_key_prefix(key, text) || text[EMZ_KEY_Z85_SIZE - 1] ? EMZ_ERR_KEY : EMZ_OK;
+    return strlen(text) != EMZ_KEY_Z85_SIZE - 1 || emz_i_key_prefix(key, text) ? EMZ_ERR_KEY
+                                                                               : EMZ_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -3163,17 +3194,17 @@ EMZ_API emz_result emz_z85_encode(char *text, size_t text_size, const void *data
         text_size < data_size / 4 * 5 + 1) {
         return EMZ_ERR_ARGUMENT;
     }
-    emz_i_z85_encode(text, (const unsigned char *)data, data_size);
+    (data_size < 65536 ? emz_i_z85_encode
+                       : emz_i_z85_encode_much)(text, (const unsigned char *)data, data_size);
     return EMZ_OK;
 }
 
 EMZ_API emz_result emz_z85_decode(void *data, size_t data_size, const char *text) {
-    size_t groups = data_size / 4;
-    if (!text || (!data && data_size) || data_size % 4 || emz_i_z85_decode(NULL, text, groups) ||
-        text[groups * 5]) {
+    size_t size = text ? strlen(text) : 1;
+    if ((!data && data_size) || data_size % 4 || size % 5 || size / 5 != data_size / 4 ||
+        emz_i_z85_decode((unsigned char *)data, text, size / 5)) {
         return EMZ_ERR_ARGUMENT;
     }
-    emz_i_z85_decode((unsigned char *)data, text, groups);
     return EMZ_OK;
 }
 

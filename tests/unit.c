@@ -12,6 +12,28 @@ static unsigned chance(void) {
     return (unsigned)(seed >> 16);
 }
 
+/* Much data takes another way than a key. */
+static void test_z85_much(void) {
+    static unsigned char data[70000], back[70000];
+    static char text[87501], other[87501];
+    int same = 1, refused = 1;
+    size_t n;
+    for (n = 0; n < sizeof data; n++) {
+        data[n] = (unsigned char)chance();
+    }
+    for (n = 65524; n <= 65548; n += 4) {
+        size_t size = n / 4 * 5, at = chance() % size;
+        same &= !emz_z85_encode(text, size + 1, data, n) && zmq_z85_encode(other, data, n) &&
+                !strcmp(text, other) && !emz_z85_decode(back, n, text) && !memcmp(back, data, n);
+        memset(back, 7, n);
+        text[at] = ' ';
+        refused &= emz_z85_decode(back, n, text) == EMZ_ERR_ARGUMENT && back[0] == 7;
+        refused &= back[n - 1] == 7;
+    }
+    ok(same, "64 kB: as libzmq's, and back");
+    ok(refused, "one bad character in 64 kB: refused, nothing written");
+}
+
 static void test_z85(void) {
     /* RFC 32's own example */
     static const unsigned char bytes[8] = {0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B};
@@ -42,6 +64,8 @@ static void test_z85(void) {
     is(emz_z85_decode(back, 4, "#0000"), EMZ_ERR_ARGUMENT, "a group that starts with #");
     is(emz_z85_decode(back, 8, "00000#####"), EMZ_ERR_ARGUMENT, "a bad second group");
     is(emz_z85_decode(back, 6, "HelloWorld"), EMZ_ERR_ARGUMENT, "a size that is no multiple of 4");
+    is(emz_z85_decode(back, SIZE_MAX / 5 * 4 + 4, "0000"), EMZ_ERR_ARGUMENT,
+       "a size that overflows");
     is(emz_z85_decode(NULL, 8, "HelloWorld"), EMZ_ERR_ARGUMENT, "decode to nowhere");
     is(emz_z85_decode(back, 8, NULL), EMZ_ERR_ARGUMENT, "decode nothing at all");
     for (i = 0; i < 64; i++) {
@@ -68,6 +92,7 @@ static void test_z85(void) {
     }
     ok(same, "20,000 random texts: as libzmq's, and back");
     ok(strict, "what is accepted is what would be encoded");
+    test_z85_much();
 }
 
 static void test_onion(void) {
