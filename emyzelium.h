@@ -834,14 +834,21 @@ typedef struct emz_i_map {
     size_t count, room;
 } emz_i_map;
 
-/* FNV-1a. Only keys that this program chose are in a map, so nobody can choose collisions. */
+/* Eight bytes a step: multiplied, and the better upper half folded into the lower. Only keys that
+ * this program chose are in a map, so nobody can choose collisions. */
 static size_t emz_i_hash(const void *key, size_t size) {
     const unsigned char *p = (const unsigned char *)key;
-    uint64_t h = UINT64_C(14695981039346656037);
-    while (size--) {
-        h = (h ^ *p++) * UINT64_C(1099511628211);
+    uint64_t h = size;
+    while (size) {
+        uint64_t word = 0;
+        size_t n = size < sizeof word ? size : sizeof word;
+        memcpy(&word, p, n);
+        h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        h ^= h >> 32;
+        p += n;
+        size -= n;
     }
-    return (size_t)(h ^ (h >> 32));
+    return (size_t)h;
 }
 
 static void emz_i_map_place(emz_i_map *map, emz_i_node *node) {
@@ -2957,6 +2964,21 @@ static emz_result emz_i_ehypha_new(emz_efunguz *ef, const char *publickey, const
     return EMZ_OK;
 }
 
+/* A file, character by character. getc would take a lock for each. */
+typedef struct emz_i_text {
+    FILE *file;
+    size_t at, size;
+    unsigned char data[4096];
+} emz_i_text;
+
+static int emz_i_text_next(emz_i_text *t) {
+    if (t->at == t->size) {
+        t->at = 0;
+        t->size = fread(t->data, 1, sizeof t->data, t->file);
+    }
+    return t->size ? t->data[t->at++] : EOF;
+}
+
 /* May this be a host of a tcp:// endpoint? Letters, digits and what addresses are made of. */
 static int emz_i_is_host(const char *host) {
     size_t i;
@@ -3318,6 +3340,9 @@ EMZ_API emz_result emz_efunguz_add_whitelist_publickeys(emz_efunguz *ef, const c
     unsigned char key[EMZ_KEY_SIZE];
     emz_result result = ef && (keys || !count) ? EMZ_OK : EMZ_ERR_ARGUMENT;
     size_t i, before = ef ? ef->whitelist.count : 0;
+    if (!result && emz_i_map_reserve(&ef->whitelist, count)) {
+        result = EMZ_ERR_MEMORY;
+    }
     for (i = 0; i < count && !result; i++) {
         result = emz_i_key(key, keys[i]);
         if (!result && !emz_i_guest_find(&ef->whitelist, key) &&
@@ -3368,13 +3393,14 @@ EMZ_API emz_result emz_efunguz_read_whitelist_publickeys(emz_efunguz *ef, const 
                                                          size_t *line) {
     emz_result result = EMZ_OK;
     size_t number = 0, before;
-    FILE *file;
+    emz_i_text in;
     int c = 0, saved;
     if (!ef || !path) {
         return EMZ_ERR_ARGUMENT;
     }
-    file = fopen(path, "rb");
-    if (!file) {
+    in.at = in.size = 0;
+    in.file = fopen(path, "rb");
+    if (!in.file) {
         return EMZ_ERR_FILE;
     }
     before = ef->whitelist.count;
@@ -3382,9 +3408,11 @@ EMZ_API emz_result emz_efunguz_read_whitelist_publickeys(emz_efunguz *ef, const 
         char text[EMZ_KEY_Z85_SIZE] = "";
         unsigned char key[EMZ_KEY_SIZE];
         size_t size = 0;
-        for (c = getc(file); c == ' ' || c == '\t' || c == '\r'; c = getc(file)) {
+        for (c = emz_i_text_next(&in); c == ' ' || c == '\t' || c == '\r';
+             c = emz_i_text_next(&in)) {
         }
-        for (; c != EOF && c != '\n'; c = getc(file)) { /* of text behind, nothing is kept */
+        /* of text behind, nothing is kept */
+        for (; c != EOF && c != '\n'; c = emz_i_text_next(&in)) {
             if (size < EMZ_KEY_Z85_SIZE - 1) {
                 text[size++] = (char)c;
             }
@@ -3400,11 +3428,11 @@ EMZ_API emz_result emz_efunguz_read_whitelist_publickeys(emz_efunguz *ef, const 
             result = EMZ_ERR_MEMORY;
         }
     }
-    if (ferror(file)) {
+    if (ferror(in.file)) {
         result = EMZ_ERR_FILE; /* a folder can be opened, but not read */
     }
     saved = errno;
-    fclose(file);
+    fclose(in.file);
     if (line) {
         *line = result == EMZ_ERR_KEY ? number : 0;
     }
