@@ -1635,7 +1635,7 @@ typedef struct emz_i_guest {
 typedef struct emz_i_visit {
     emz_i_node node;
     uint32_t fd;
-    uint64_t successes; /* of all connections, when this one came */
+    uint64_t successes, refusals; /* of all connections, when this one came */
 } emz_i_visit;
 
 /* The newest value of one of our own titles. */
@@ -1654,6 +1654,7 @@ typedef struct emz_i_gate {
     int must_rebuild;   /* it holds somebody or something that it must not */
     emz_i_map visits;   /* emz_i_visit by fd: open connections */
     uint64_t successes; /* handshakes */
+    uint64_t refusals;  /* of those who were not let in */
     uint64_t absorbing; /* connections after their handshake */
     uint64_t refused;   /* connections refused and still open */
     int failing;        /* the last event was a failed handshake: its end comes next */
@@ -2153,8 +2154,10 @@ static int emz_i_gate_serve(emz_i_source *s) {
 
 /* Connections: which of them are authenticated? libzmq tells a connection's file descriptor when it
  * comes and goes, but not with the handshakes in between. So: an end right behind a failed
- * handshake is that one's; a connection during which none succeeded was not authenticated; of the
- * others the refused ones go first, as they do. */
+ * handshake is that one's; a connection during which none succeeded was not authenticated, one
+ * during which none was refused was not refused; when both were, it was a refused one, as they go
+ * first. Where that guess was wrong, the other one's end puts it right: in any case there is one
+ * less of both together. */
 static int emz_i_gate_monitor_serve(emz_i_source *s) {
     emz_efunguz *ef = (emz_efunguz *)s->owner;
     emz_i_gate *gate = &ef->gate;
@@ -2182,20 +2185,25 @@ static int emz_i_gate_monitor_serve(emz_i_source *s) {
                 emz_i_map_add(&gate->visits, &visit->node, &visit->fd, sizeof visit->fd);
             }
             visit->successes = gate->successes;
+            visit->refusals = gate->refusals;
             break;
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
             gate->successes++;
             gate->absorbing++;
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+            gate->refusals++;
             gate->refused++;
             break;
         case ZMQ_EVENT_DISCONNECTED:
             if (visit) {
-                if (!gate->failing && gate->refused) {
+                int succeeded = visit->successes != gate->successes; /* it, or another */
+                int refused = visit->refusals != gate->refusals;
+                if (gate->failing || (!succeeded && !refused)) {
+                    /* it never got so far */
+                } else if (gate->refused && (refused || !gate->absorbing)) {
                     gate->refused--;
-                } else if (!gate->failing && visit->successes != gate->successes &&
-                           gate->absorbing) {
+                } else if (gate->absorbing) {
                     gate->absorbing--;
                 }
                 emz_i_node_free(&gate->visits, &visit->node);
@@ -2219,7 +2227,7 @@ static void emz_i_gate_close(emz_efunguz *ef) {
         gate->socket = NULL;
     }
     emz_i_nodes_free(&gate->visits, 0);
-    gate->successes = gate->absorbing = gate->refused = 0;
+    gate->successes = gate->refusals = gate->absorbing = gate->refused = 0;
     gate->failing = gate->open_admitted = gate->must_rebuild = 0;
 }
 
