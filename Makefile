@@ -39,6 +39,9 @@ test-tor: build/genkeypair build/demo build/tests/tor/realm ## run those over a 
 faults: build/tests/faults/faults ## let every allocation, libzmq call and system call fail in turn (80 s)
 	@build/tests/faults/faults
 
+fuzz: ## libFuzzer on the parsers, 5 minutes each (ARGS='SECONDS TARGET ...')
+	prove -v -e '' $(PROVEFLAGS) tests/fuzz.t :: $(or $(ARGS),300)
+
 bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run (ARGS='--quick', --list)
 	@build/tests/bench/bench $(ARGS)
 
@@ -53,7 +56,7 @@ uninstall: ## take it away again
 	rm -f $(DESTDIR)$(PREFIX)/include/emyzelium.h
 
 format: ## apply .clang-format
-	clang-format -i emyzelium.h examples/*.c tests/*.c tests/*.h
+	clang-format -i emyzelium.h examples/*.c tests/*.c tests/*.h tests/fuzz/*.[ch]
 
 clean: ## remove what was built
 	rm -rf build
@@ -61,6 +64,19 @@ clean: ## remove what was built
 build/%: examples/%.c emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
+
+FUZZER = clang -std=c99 -O1 -g -Wall -Wextra -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=undefined $(ZMQ_CFLAGS)
+
+build/tests/fuzz/fuzz: tests/fuzz/fuzz.c tests/fuzz/world.h emyzelium.h
+	@mkdir -p $(@D)
+	$(FUZZER) -I. $< -o $@ $(ZMQ_LIBS)
+
+# the same with planted bugs, one of which is chosen at run time
+build/tests/fuzz/mutants: tests/fuzz/fuzz.c tests/fuzz/world.h tests/fuzz/mutants tests/fuzz/mutants.awk emyzelium.h
+	@mkdir -p $(@D)/planted
+	awk -f tests/fuzz/mutants.awk tests/fuzz/mutants emyzelium.h >$(@D)/planted/emyzelium.h
+	$(FUZZER) -Wno-unused-parameter -I$(@D)/planted $< -o $@ $(ZMQ_LIBS)
 
 build/tests/bench/bench: tests/bench/bench.c $(wildcard tests/bench/*.h) emyzelium.h
 	@mkdir -p $(@D)
@@ -78,4 +94,4 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: help demo onion examples test test-tor faults bench bench-tor install uninstall format clean
+.PHONY: help demo onion examples test test-tor faults fuzz bench bench-tor install uninstall format clean
