@@ -1429,7 +1429,8 @@ static long emz_i_net_send(zmq_fd_t fd, const unsigned char *data, size_t size) 
     return emz_i_net_done((long)send(fd, (const char *)data, (emz_i_length)size, EMZ_I_NOSIGNAL));
 }
 
-/* The most sockets that a context may ever need: libzmq takes 12 bytes for each at once. */
+/* The most sockets that a context may ever need: libzmq takes 12 bytes for each at once. Not less
+ * than its default: the limit of descriptors may be raised later. */
 static int emz_i_net_limit(int zmq_limit) {
 #if EMZ_I_WINDOWS
     long open_max = 32768;
@@ -1437,6 +1438,7 @@ static int emz_i_net_limit(int zmq_limit) {
     long open_max = sysconf(_SC_OPEN_MAX);
 #endif
     open_max = open_max > 0 && open_max < 32768 ? open_max : 32768;
+    open_max = open_max > ZMQ_MAX_SOCKETS_DFLT ? open_max : ZMQ_MAX_SOCKETS_DFLT;
     return open_max < zmq_limit ? (int)open_max : zmq_limit;
 }
 
