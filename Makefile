@@ -56,12 +56,12 @@ uninstall: ## take it away again
 	rm -f $(DESTDIR)$(PREFIX)/include/emyzelium.h
 
 format: ## apply .clang-format
-	clang-format -i emyzelium.h examples/*.c tests/*.c tests/*.h tests/fuzz/*.[ch]
+	clang-format -i emyzelium.h $(wildcard examples/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 clean: ## remove what was built
 	rm -rf build
 
-build/%: examples/%.c emyzelium.h
+build/%: examples/%.c $(wildcard examples/*.h) emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 

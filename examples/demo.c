@@ -14,7 +14,7 @@
 
         >>board     cells and rules; nothing of the library
         >>network   open_realm -> emit_zone -> listen_to_peers -> zone_read -> import_zone
-        >>peers     the file that says who the others are
+        >>peers     who the others are; peers.h reads the file that says it
         >>view      boards and connections as text in a terminal
         >>keys      what the keys do
         >>main      options, the loop, the report
@@ -27,6 +27,7 @@
 
 #define EMYZELIUM_IMPLEMENTATION
 #include "../emyzelium.h"
+#include "peers.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -36,7 +37,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
@@ -44,9 +44,8 @@
 
 enum {
     MAX_PEERS = 9, /* keys 1 to 9 */
-    NAME_SIZE = 16,
-    TURN_MS = 60, /* about 16 generations a second */
-    TINT_MS = 900 /* how long an import stays visible */
+    TURN_MS = 60,  /* about 16 generations a second */
+    TINT_MS = 900  /* how long an import stays visible */
 };
 
 static void view_leave(void);
@@ -128,7 +127,7 @@ static void board_turn(board *b, unsigned born, unsigned survive) {
 
 /* The realms that every Emyzelium demo knows. */
 typedef struct identity {
-    const char *name, *secretkey, *publickey;
+    const char *name, *secretkey; /* peers.h has their public keys */
     int port;
     const char *rule;
     unsigned born, survive;
@@ -137,11 +136,11 @@ typedef struct identity {
 
 /* clang-format off */
 static const identity known[] = {
-    {"Alien", "gr6Y.04i(&Y27ju0g7m0HvhG0:rDmx<Y[FvH@*N(", "iGxlt)JYh!P9xPCY%BlY4Y]c^<=W)k^$T7GirF[R",
+    {"Alien", "gr6Y.04i(&Y27ju0g7m0HvhG0:rDmx<Y[FvH@*N(",
      60847, "B34/S34", 1u << 3 | 1u << 4, 1u << 3 | 1u << 4, 82},
-    {"John", "gbMF0ZKztI28i6}ax!&Yw/US<CCA9PLs.Osr3APc", "(>?aRHs!hJ2ykb?B}t6iGgo3-5xooFh@9F/4C:DW",
+    {"John", "gbMF0ZKztI28i6}ax!&Yw/US<CCA9PLs.Osr3APc",
      60848, "B3/S23", 1u << 3, 1u << 2 | 1u << 3, 75},
-    {"Mary", "7C*zh5+-8jOI[+^sh[dbVnW{}L!A&7*=j/a*h5!Y", "WR)%3-d9dw)%3VQ@O37dVe<09FuNzI{vh}Vfi+]0",
+    {"Mary", "7C*zh5+-8jOI[+^sh[dbVnW{}L!A&7*=j/a*h5!Y",
      60849, "B3/S23", 1u << 3, 1u << 2 | 1u << 3, 213}
 };
 /* clang-format on */
@@ -149,14 +148,9 @@ static const identity known[] = {
 enum { KNOWN = sizeof known / sizeof *known };
 
 typedef struct peer { /* another realm, as one realm sees it */
-    char name[NAME_SIZE];
-    char publickey[EMZ_KEY_Z85_SIZE];
-    char address[256];
-    int over_tor; /* the address is an onion address */
-    int port;
-    const char *file; /* where it is written */
-    int line;
-    int digit; /* the key that imports from it */
+    peers_entry is;
+    const char *file; /* where it is written, on line is.line */
+    int digit;        /* the key that imports from it */
     int hue;
     emz_ehypha *ehypha;
     const emz_etale *zone;
@@ -193,7 +187,7 @@ typedef struct demo {
 static void open_realm(realm *r, emz_config config) {
     const char *keys[MAX_PEERS];
     for (int i = 0; i < r->peer_count; i++)
-        keys[i] = r->peers[i].publickey;
+        keys[i] = r->peers[i].is.publickey;
     config.whitelist = keys;
     config.whitelist_size = (size_t)r->peer_count;
     config.whitelist_only = 1;
@@ -216,11 +210,11 @@ static void open_realm(realm *r, emz_config config) {
 static void connect_realm(realm *r) {
     for (peer *p = r->peers; p < r->peers + r->peer_count; p++) {
         const emz_result result =
-            (p->over_tor ? emz_efunguz_add_ehypha : emz_efunguz_add_ehypha_direct)(
-                r->efunguz, p->publickey, p->address, p->port, &p->ehypha);
+            (p->is.over_tor ? emz_efunguz_add_ehypha : emz_efunguz_add_ehypha_direct)(
+                r->efunguz, p->is.publickey, p->is.address, p->is.port, &p->ehypha);
         if (result != EMZ_OK)
             DIE("%s:%d: no way to %s, port %d: %s Correct the address, or the key", p->file,
-                p->line, p->address, p->port, emz_result_str(result));
+                p->is.line, p->is.address, p->is.port, emz_result_str(result));
         if (emz_ehypha_add_etale(p->ehypha, "zone", &p->zone) != EMZ_OK)
             DIE("out of memory");
         p->t_out = -1;
@@ -292,9 +286,9 @@ static void import_zone(demo *d, realm *r, const peer *p) {
     zone z;
     if (!zone_read(&z, p->zone)) {
         if (emz_etale_t_out(p->zone) >= 0)
-            NOTE(d, "%s sent %s something that is not a zone", p->name, r->id->name);
+            NOTE(d, "%s sent %s something that is not a zone", p->is.name, r->id->name);
         else
-            NOTE(d, "%s has nothing from %s yet. %s", r->id->name, p->name,
+            NOTE(d, "%s has nothing from %s yet. %s", r->id->name, p->is.name,
                  emz_ehypha_link_str(p->ehypha));
         return;
     }
@@ -307,7 +301,7 @@ static void import_zone(demo *d, realm *r, const peer *p) {
     r->tint_width = w;
     r->tint_hue = p->hue;
     r->tint_until = clock_ms() + TINT_MS;
-    NOTE(d, "%s imported %d x %d cells from %s", r->id->name, w, h, p->name);
+    NOTE(d, "%s imported %d x %d cells from %s", r->id->name, w, h, p->is.name);
 }
 
 /* What a realm does by itself when it is time. */
@@ -334,105 +328,38 @@ static void exchange(demo *d, realm *r) {
 
 static const identity *find_known(const char *name) {
     for (int i = 0; i < KNOWN; i++)
-        if (strcasecmp(known[i].name, name) == 0)
+        if (peers_same(known[i].name, name))
             return &known[i];
     return NULL;
 }
 
-static int parse_port(const char *text) /* 0: it is none */
-{
-    char *end;
-    const long port = strtol(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && port <= 65535 ? (int)port : 0;
-}
-
-static void add_peer(realm *r, peer p, int digit) {
-    const identity *k = find_known(p.name);
-    p.hue = k ? k->hue : 220 - 6 * r->peer_count;
-    p.digit = digit;
-    r->peers[r->peer_count++] = p;
+static void add_peer(realm *r, peers_entry entry, const char *file, int digit) {
+    const identity *k = find_known(entry.name);
+    r->peers[r->peer_count] = (peer){
+        .is = entry, .file = file, .digit = digit, .hue = k ? k->hue : 220 - 6 * r->peer_count};
+    r->peer_count++;
 }
 
 static void add_known_peer(realm *r, const identity *k, int digit) {
-    peer p = {.address = "127.0.0.1", .port = k->port, .file = __FILE__, .line = __LINE__};
-    strcpy(p.name, k->name);
-    strcpy(p.publickey, k->publickey);
-    add_peer(r, p, digit);
+    peers_entry entry = {.address = "127.0.0.1", .port = k->port, .line = __LINE__};
+    strcpy(entry.name, k->name);
+    strcpy(entry.publickey, peers_demo_key(k->name));
+    add_peer(r, entry, __FILE__, digit);
 }
 
-/* One line of a peers file. NULL, or what is wrong with it. */
-static const char *parse_peer(peer *p, char *line) {
-    static const char blanks[] = " \t\r\n";
-    const char *name = strtok(line, blanks), *key = strtok(NULL, blanks);
-    const char *address = strtok(NULL, blanks), *port = strtok(NULL, blanks);
-    const char *rest = strtok(NULL, blanks);
-    const identity *k = name ? find_known(name) : NULL;
-    unsigned char raw[EMZ_KEY_SIZE];
-
-    if (k && address && (!port || *port == '#')) { /* everybody knows the key of these three */
-        rest = port;
-        port = address;
-        address = key;
-        key = k->publickey;
-    }
-    if (!name || !key || !address || !port)
-        return "four fields are needed: name public-key address port (Alien, John and Mary need no "
-               "key)";
-    if (rest && *rest != '#')
-        return "there is something behind the port; put a # before a comment";
-    if (strlen(name) >= NAME_SIZE)
-        return "the name is too long; 15 characters fit";
-    strcpy(p->name, name);
-    if (strlen(key) != EMZ_KEY_Z85_SIZE - 1 || emz_z85_decode(raw, sizeof raw, key) != EMZ_OK)
-        return "the public key has a mistake; copy all of its 40 characters once more";
-    strcpy(p->publickey, key);
-
-    const char *dot = strrchr(address, '.');
-    p->over_tor = dot ? strcasecmp(dot, ".onion") == 0 : strlen(address) == 56;
-    if (p->over_tor && emz_onion_check(address) != EMZ_OK)
-        return "the onion address has a mistake; copy it once more from its owner's file hostname";
-    if (strlen(address) >= sizeof p->address)
-        return "the address is too long";
-    strcpy(p->address, address);
-
-    p->port = parse_port(port);
-    return p->port ? NULL : "the port must be a number from 1 to 65535";
-}
-
-/* Goes through the whole file before it gives up, to show all mistakes at once. */
-static void read_peers(realm *r, const char *path) {
-    FILE *file = fopen(path, "r");
-    if (!file)
-        DIE("cannot open %s: %s. See examples/peers.example for what to write", path,
-            strerror(errno));
-    char line[1024], text[80];
-    int mistakes = 0;
-    for (int number = 1; fgets(line, sizeof line, file); number++) {
-        peer p = {.file = path, .line = number};
-        if (strchr("#\r\n", line[strspn(line, " \t")])) /* also finds the NUL of a last line */
-            continue;
-        if (!strchr(line, '\n') && !feof(file))
-            DIE("%s:%d: the line is too long", path, number);
-        const char *wrong = parse_peer(&p, line);
-        if (!wrong && r->peer_count == MAX_PEERS)
-            wrong = "more than 9 peers; delete some";
-        for (int i = 0; i < r->peer_count && !wrong; i++) {
-            if (strcmp(p.publickey, r->peers[i].publickey) != 0)
-                continue;
-            snprintf(text, sizeof text, "this key is on line %d already; delete one of the two",
-                     r->peers[i].line);
-            wrong = text;
-        }
-        if (wrong) {
-            fprintf(stderr, "demo: %s:%d: %s\n", path, number, wrong);
-            mistakes = 1;
-        } else if (strcmp(p.publickey, r->id->publickey) != 0) { /* one file serves all realms */
-            add_peer(r, p, r->peer_count + 1);
-        }
-    }
-    fclose(file);
-    if (mistakes)
+/* All of a file but the realm itself: one file serves all realms. */
+static void add_peers(realm *r, const char *path) {
+    peers_entry entries[MAX_PEERS + 1];
+    const int count = peers_read(path, entries, MAX_PEERS + 1);
+    if (count < 0)
         exit(2);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(entries[i].publickey, peers_demo_key(r->id->name)) == 0)
+            continue;
+        if (r->peer_count == MAX_PEERS)
+            DIE("%s:%d: more than 9 peers; delete some", path, entries[i].line);
+        add_peer(r, entries[i], path, r->peer_count + 1);
+    }
     if (r->peer_count == 0)
         DIE("%s names no other realm; add a line: name public-key address port", path);
 }
@@ -605,7 +532,7 @@ static void draw_peer(const peer *p, int y, int x, int width) {
     const int64_t t_in = emz_etale_t_in(p->zone);
     char slu[16];
     seconds(slu, t_in < 0 ? -1 : (emz_now() - t_in) / 1000);
-    PUT(y, x, width, p->hue, "%d %-6s SLU %5s %s", p->digit, p->name, slu,
+    PUT(y, x, width, p->hue, "%d %-6s SLU %5s %s", p->digit, p->is.name, slu,
         link == EMZ_LINK_UP && width < 50 ? "up" : emz_ehypha_link_str(p->ehypha));
 }
 
@@ -659,7 +586,7 @@ static void draw_note(const demo *d, int y) {
             const emz_link link = emz_ehypha_link(p->ehypha);
             if (link >= 0)
                 continue;
-            PUT(y, 0, view.columns, RED, "%s to %s: %s", r->id->name, p->name,
+            PUT(y, 0, view.columns, RED, "%s to %s: %s", r->id->name, p->is.name,
                 emz_ehypha_link_str(p->ehypha));
             return;
         }
@@ -881,12 +808,12 @@ static int report(const demo *d) {
         int received = 0;
         printf("%s: %d turns, %d emitted, received", r->id->name, r->turns, r->emitted);
         for (const peer *p = r->peers; p < end; p++) {
-            printf("%s %s x %d", p > r->peers ? "," : "", p->name, p->received);
+            printf("%s %s x %d", p > r->peers ? "," : "", p->is.name, p->received);
             received += p->received;
         }
         printf(", %d imported\n", r->imported);
         for (const peer *p = r->peers; p < end && received == 0; p++)
-            fprintf(stderr, "%s received nothing from %s: %s\n", r->id->name, p->name,
+            fprintf(stderr, "%s received nothing from %s: %s\n", r->id->name, p->is.name,
                     emz_ehypha_link_str(p->ehypha));
         silent |= received == 0;
     }
@@ -931,13 +858,13 @@ int main(int argc, char **argv) {
         } else if ((text = option(&arg, "--bind")) != NULL) {
             config.bind_host = text;
         } else if ((text = option(&arg, "--port")) != NULL) {
-            config.pubsub_port = parse_port(text);
+            config.pubsub_port = peers_port(text);
             if (!config.pubsub_port)
                 DIE("--port takes a number from 1 to 65535, not %s", text);
         } else if ((text = option(&arg, "--torproxy")) != NULL) {
             colon = strrchr(text, ':');
             config.torproxy_host = text;
-            config.torproxy_port = colon ? parse_port(colon + 1) : 0;
+            config.torproxy_port = colon ? peers_port(colon + 1) : 0;
             if (!config.torproxy_port || colon == text)
                 DIE("--torproxy takes HOST:PORT, such as 127.0.0.1:9050, not %s", text);
             *colon = '\0';
@@ -964,7 +891,7 @@ int main(int argc, char **argv) {
             if (&known[j] != r->id)
                 add_known_peer(r, &known[j], only ? r->peer_count + 1 : j + 1);
         if (peers)
-            read_peers(r, peers);
+            add_peers(r, peers);
     }
 
     /* All in one process take any free ports, so that two such demos can run side by side. */
@@ -975,7 +902,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < d.realm_count; i++) {
         realm *r = &d.realms[i];
         for (peer *p = r->peers; p < r->peers + r->peer_count && !only; p++)
-            p->port = emz_efunguz_port(d.realms[p->digit - 1].efunguz);
+            p->is.port = emz_efunguz_port(d.realms[p->digit - 1].efunguz);
         connect_realm(r);
     }
 
