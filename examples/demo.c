@@ -15,7 +15,7 @@
         >>board     cells and rules; nothing of the library
         >>network   open_realm -> emit_zone -> listen_to_peers -> zone_read -> import_zone
         >>peers     who the others are; peers.h reads the file that says it
-        >>view      boards and connections as text in a terminal
+        >>view      boards and connections as text in a terminal; terminal.h draws it
         >>keys      what the keys do
         >>main      options, the loop, the report
 
@@ -28,18 +28,13 @@
 #define EMYZELIUM_IMPLEMENTATION
 #include "../emyzelium.h"
 #include "peers.h"
+#include "terminal.h"
 
 #include <errno.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -48,28 +43,9 @@ enum {
     TINT_MS = 900  /* how long an import stays visible */
 };
 
-static void view_leave(void);
-
 #define DIE(...)                                                                               \
     (view_leave(), fputs("demo: ", stderr), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), \
      exit(2))
-
-static void *take(size_t count, size_t size) {
-    void *memory = calloc(count + 1, size); /* + 1: no size is zero */
-    if (!memory)
-        DIE("out of memory");
-    return memory;
-}
-
-static int64_t clock_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
 
 /* ==== >>board ================================================================================= */
 
@@ -366,127 +342,8 @@ static void add_peers(realm *r, const char *path) {
 
 /* ==== >>view ================================================================================== */
 
-enum { GREY = 245, SHADE = 236, WHITE = 231, RED = 196 };
-enum { FULL = 0x2588, UPPER_HALF = 0x2580, LOWER_HALF = 0x2584, LINE = 0x2500, TICK = 0x2534 };
-
-typedef struct glyph {
-    int code;   /* of Unicode */
-    int fg, bg; /* of 256 colours; 0: the terminal's own */
-} glyph;
-
-static struct {
-    int open, unicode, rows, columns;
-    glyph *front, *back; /* what the terminal shows, what it shall show */
-    char *bytes;         /* that make the one of the other */
-    struct termios before;
-} view;
-
-static void write_all(const char *bytes, size_t size) {
-    while (size > 0) {
-        const ssize_t n = write(STDOUT_FILENO, bytes, size);
-        if (n < 0 && errno != EINTR)
-            return; /* no terminal any more; read_keys() will see it too */
-        bytes += n > 0 ? n : 0;
-        size -= (size_t)(n > 0 ? n : 0);
-    }
-}
-
-static void view_enter(void) {
-    static const char text[] = "\033[?1049h\033[?25l\033[?7l\033[2J"; /* alternate screen */
-    tcgetattr(STDIN_FILENO, &view.before);
-    struct termios raw = view.before;
-    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* keys one by one; Ctrl-C remains a signal */
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
-    write_all(text, sizeof text - 1);
-    view.open = 1;
-    view.rows = 0; /* draw all of the next frame */
-}
-
-static void view_leave(void) {
-    static const char text[] = "\033[0m\033[?7h\033[?25h\033[?1049l";
-    if (!view.open)
-        return;
-    view.open = 0;
-    write_all(text, sizeof text - 1);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &view.before);
-}
-
-/* Asked before each frame, so that a resized window needs no signal. */
-static void view_measure(void) {
-    struct winsize size = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_row || !size.ws_col) {
-        size.ws_row = 24;
-        size.ws_col = 80;
-    }
-    const size_t cells = (size_t)size.ws_row * size.ws_col;
-    if (view.rows != size.ws_row || view.columns != size.ws_col) {
-        view.rows = size.ws_row;
-        view.columns = size.ws_col;
-        free(view.front);
-        free(view.back);
-        free(view.bytes);
-        view.front = take(cells, sizeof *view.front); /* all 0: differs from all that is drawn */
-        view.back = take(cells, sizeof *view.back);
-        view.bytes = take(cells + 1, 48);
-    }
-    for (size_t i = 0; i < cells; i++)
-        view.back[i] = (glyph){' ', 0, 0};
-}
-
-static void put_glyph(int y, int x, glyph g) {
-    if (y >= 0 && y < view.rows && x >= 0 && x < view.columns)
-        view.back[y * view.columns + x] = g;
-}
-
-static void put_line(int y, int x, int width, int fg) {
-    for (int i = 0; i < width; i++)
-        put_glyph(y, x + i, (glyph){view.unicode ? LINE : '-', fg, 0});
-}
-
-static void put_text(int y, int x, int width, int fg, const char *text) {
-    for (int i = 0; i < width && text[i]; i++)
-        put_glyph(y, x + i, (glyph){text[i] >= ' ' && text[i] <= '~' ? text[i] : '?', fg, 0});
-}
-
-#define PUT(y, x, width, fg, ...)                 \
-    do {                                          \
-        char put_[256];                           \
-        snprintf(put_, sizeof put_, __VA_ARGS__); \
-        put_text(y, x, width, fg, put_);          \
-    } while (0)
-
-/* One write() of all that differs from the frame before. */
-static void view_flush(void) {
-    char *out = view.bytes + sprintf(view.bytes, "\033[0m");
-    int fg = 0, bg = 0, at = -1; /* the terminal's colours and cursor */
-    for (int i = 0; i < view.rows * view.columns; i++) {
-        const glyph g = view.back[i];
-        if (memcmp(&g, &view.front[i], sizeof g) == 0)
-            continue;
-        if (i != at || i % view.columns == 0)
-            out += sprintf(out, "\033[%d;%dH", i / view.columns + 1, i % view.columns + 1);
-        if (g.fg != fg || g.bg != bg) {
-            out += sprintf(out, "\033[0");
-            out += g.fg ? sprintf(out, ";38;5;%d", g.fg) : 0;
-            out += g.bg ? sprintf(out, ";48;5;%d", g.bg) : 0;
-            *out++ = 'm';
-        }
-        if (g.code < 128) {
-            *out++ = (char)g.code;
-        } else { /* UTF-8; all that the view uses have three bytes */
-            *out++ = (char)(0xE0 | g.code >> 12);
-            *out++ = (char)(0x80 | (g.code >> 6 & 0x3F));
-            *out++ = (char)(0x80 | (g.code & 0x3F));
-        }
-        view.front[i] = g;
-        fg = g.fg;
-        bg = g.bg;
-        at = i + 1;
-    }
-    write_all(view.bytes, (size_t)(out - view.bytes));
-}
+enum { SHADE = 236 };
+enum { FULL = 0x2588, UPPER_HALF = 0x2580, LOWER_HALF = 0x2584, TICK = 0x2534 };
 
 /* The colour of a cell, 0 for none. For a moment, imported cells have their giver's colour, and
    the ground of imported and of published ones is shaded. */
@@ -739,12 +596,6 @@ static const char help[] =
     "Without a terminal it runs 5 seconds, emits every 0.4 s, imports every 0.8 s,\n"
     "prints a line a realm, and exits with 1 if a realm received nothing.\n";
 
-static volatile sig_atomic_t got_signal;
-
-static void on_signal(int number) {
-    got_signal = number;
-}
-
 /* Sleeps, but not through a key nor, with one efunguz, through its news. */
 static void nap(demo *d, int terminal, int ms) {
     struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -757,12 +608,7 @@ static void nap(demo *d, int terminal, int ms) {
 }
 
 static void run(demo *d, int terminal, int64_t run_ms) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    for (int i = 0; i < 4; i++)
-        sigaction(signals[i], &action, NULL);
+    catch_signals();
     if (terminal) {
         view_enter();
         draw(d); /* gives the boards their sizes */
@@ -787,14 +633,7 @@ static void run(demo *d, int terminal, int64_t run_ms) {
         }
         const int64_t left = next_turn - clock_ms(); /* none if the terminal was slow */
         nap(d, terminal, left > 0 ? (int)left : 0);
-        if (got_signal == SIGTSTP) { /* Ctrl-Z: stop without the terminal, come back */
-            got_signal = 0;
-            view_leave();
-            raise(SIGSTOP);
-            if (terminal)
-                view_enter();
-        }
-        if (got_signal)
+        if (signalled())
             break;
     }
     view_leave();
@@ -875,8 +714,7 @@ int main(int argc, char **argv) {
     if (!only && (peers || config.pubsub_port || config.bind_host || config.torproxy_host))
         DIE("say which realm it is that --peers, --port, --bind or --torproxy is for");
 
-    setlocale(LC_CTYPE, "");
-    view.unicode = !ascii && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    view.unicode = !ascii && locale_is_utf8();
     srand((unsigned)emz_now() ^ (unsigned)getpid());
     d.auto_emit = 1;
     d.auto_import = !terminal || !only;
