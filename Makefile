@@ -48,6 +48,9 @@ bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run
 bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private network
 	@$(PYTHON) tests/tor/bench.py
 
+soak: build/genkeypair build/tests/tor/realm ## 20 realms, killed, frozen and cut off for 30 minutes (ARGS='MINUTES SEED')
+	@$(PYTHON) tests/soak.py $(ARGS)
+
 install: ## copy the header to PREFIX/include (PREFIX=/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/include
 	install -m 644 emyzelium.h $(DESTDIR)$(PREFIX)/include/
@@ -94,4 +97,4 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: help demo onion examples test test-tor faults fuzz bench bench-tor install uninstall format clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))

@@ -1,4 +1,4 @@
-"""What the tests over real Tor share: TAP, and realms as child processes (tests/tor/realm.c)."""
+"""What the tests with many processes share: TAP, and realms as child processes (tests/tor/realm.c)."""
 import os
 import select
 import subprocess
@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 import tornet  # noqa: E402
 
 PATIENCE = 150  # seconds; the sudden end of a tor may show late
-UP, CONNECTING, NO_PROXY, UNREACHABLE, LOST = 1, 0, -1, -2, -4
+UP, CONNECTING, NO_PROXY, UNREACHABLE, DENIED, LOST = 1, 0, -1, -2, -3, -4
 count = failed = 0
 
 
@@ -41,9 +41,13 @@ class Process:
                     _, name, link, sentence = line.split(" ", 3)
                     self.links.setdefault(name, []).append((int(link), sentence))
                 elif line.startswith("VALUE"):
-                    _, name, _, self.values[name], _ = line.split(" ")
+                    _, name, _, text, _ = line.split(" ")
+                    self.value(name, text)
                 else:
                     self.lines.append(line)
+
+    def value(self, name, text):
+        self.values[name] = text
 
     def until(self, *starts, seconds=PATIENCE):
         """The next line that starts so; what came before it is dropped."""
@@ -65,6 +69,12 @@ class Process:
     def ask(self, line):
         self.tell(line)
         return self.until("OK", "ERR")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def end(self):
         self.process.stdin.close()

@@ -1,4 +1,4 @@
-/* A realm that is driven by lines on stdin, for tests with many processes (tests/tor.t).
+/* A realm that is driven by lines on stdin, for tests with many processes (tests/tor.t, soak.py).
  *
  *     realm SOCKS-PORT [PORT [SECRET-KEY]]     PORT 0: chosen by the system
  *
@@ -7,6 +7,7 @@
  *     del NAME
  *     etale NAME TITLE
  *     emit TITLE TEXT
+ *     permit KEY, forbid KEY          whom the whitelist holds
  *     count                           OK fds threads kilobytes
  * lines of its own:
  *     READY <public key> <port>
@@ -21,7 +22,7 @@
 #include "../../emyzelium.h"
 #include "../tap.h"
 
-#define PEERS 16
+#define PEERS 32
 #define WORD  256
 
 typedef struct peer {
@@ -87,6 +88,10 @@ static void obey(const char *line) {
         answer(emz_ehypha_add_etale(p->eh, word[2], NULL));
     } else if (!strcmp(word[0], "emit")) {
         answer(emit_text(ef, word[1], word[2]));
+    } else if (!strcmp(word[0], "permit") || !strcmp(word[0], "forbid")) {
+        const char *key = word[1];
+        answer((*word[0] == 'p' ? emz_efunguz_add_whitelist_publickeys
+                                : emz_efunguz_del_whitelist_publickeys)(ef, &key, 1));
     } else if (!strcmp(word[0], "count")) {
         printf("OK %d %d %ld\n", fds(), threads(), kilobytes());
     } else {
