@@ -18,6 +18,10 @@ COMPILE = $(CC) -std=c99 $(WARNINGS) $(ZMQ_CFLAGS)
 EXAMPLES = $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
 TESTS = $(patsubst tests/%.c,build/tests/%,$(wildcard tests/*.c))
 SAN_TESTS = $(TESTS:%=%-san)
+VERSION = $(shell sed -n 's/^.define EMZ_VERSION  *"\(.*\)"/\1/p' emyzelium.h)
+C_FILES = emyzelium.h $(sort $(shell find examples tests -name '*.[ch]'))
+SH_FILES = tests/tap.sh $(sort $(shell grep -rlE '^\#!.*sh$$' .ci examples tests))
+PY_FILES = $(sort $(shell find tests -name '*.py'; grep -rl '^\#!.*python' examples tests))
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
@@ -51,15 +55,30 @@ bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private n
 soak: build/genkeypair build/tests/tor/realm ## 20 realms, killed, frozen and cut off for 30 minutes (ARGS='MINUTES SEED')
 	@$(PYTHON) tests/soak.py $(ARGS)
 
-install: ## copy the header to PREFIX/include (PREFIX=/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/include
+install: ## copy the header to PREFIX/include, with a pkg-config file (PREFIX=/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pkgconfig
 	install -m 644 emyzelium.h $(DESTDIR)$(PREFIX)/include/
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' 'Name: emyzelium' \
+		'Description: titled data between programs, over Tor, without a server' \
+		'Version: $(VERSION)' 'Requires: libzmq >= 4.3.3' 'Cflags: -I$${includedir}' | \
+		install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/pkgconfig/emyzelium.pc
 
 uninstall: ## take it away again
-	rm -f $(DESTDIR)$(PREFIX)/include/emyzelium.h
+	rm -f $(DESTDIR)$(PREFIX)/include/emyzelium.h $(DESTDIR)$(PREFIX)/share/pkgconfig/emyzelium.pc
+
+lint: lint-c lint-sh lint-py ## check the style of all sources
+
+lint-c:
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint-sh:
+	shellcheck -x $(SH_FILES)
+
+lint-py:
+	PYTHONPYCACHEPREFIX=build/pycache $(PYTHON) -m py_compile $(PY_FILES)
 
 format: ## apply .clang-format
-	clang-format -i emyzelium.h $(wildcard examples/*.[ch] tests/*.[ch] tests/*/*.[ch])
+	clang-format -i $(C_FILES)
 
 clean: ## remove what was built
 	rm -rf build
@@ -97,4 +116,6 @@ build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
+	format clean
+
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) lint-c lint-sh lint-py

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The header in every way that it can be compiled: languages, compilers, linkage; without a warning,
 # and each time proving that the implementation was there.
+# shellcheck disable=SC2086 # flags are words
 . tests/tap.sh
 top=$(pwd)
 libs=$(pkg-config --libs libzmq 2>/dev/null || echo -lzmq)

@@ -15,6 +15,7 @@ for bad in "Nobody" "--peers /nonexistent Alien" "--port 70000 Alien" "--nonsens
 done
 
 # Alien in C; John and Mary in another language, on ports of the system's choice.
+# shellcheck disable=SC2046
 set -- $("${PYTHON:-python3}" -c '
 import socket
 s = [socket.create_server(("127.0.0.1", 0)) for i in range(3)]

@@ -1,4 +1,5 @@
 # What the shell tests share: TAP, a folder that goes away. Sourced from the project's top folder.
+# shellcheck shell=sh
 n=0
 failed=0
 dir=$(mktemp -d) || exit 1

@@ -259,8 +259,8 @@ static void row_latency(void) {
     t->tunnel = 1;
     compare(t);
     report_told("... through the tunnel, against bare SOCKS", "us", 0, t, NO_GOAL, 0);
-    report("... added by the tunnel", "us", (t->ours - t->raw) * 1e6, NONE, NONE, NONE, OURS_AT_MOST,
-           100);
+    report("... added by the tunnel", "us", (t->ours - t->raw) * 1e6, NONE, NONE, NONE,
+           OURS_AT_MOST, 100);
 }
 
 /* ---- memory ---- */
@@ -686,8 +686,8 @@ static void row_whitelist(void) {
     report("add 100,000 keys", "ms", 1e3 * in_child(guests_work, &g, 5), NONE, NONE, NONE,
            OURS_AT_MOST, 50);
     g.what = 'r';
-    report("read 100,000 keys from a file", "ms", 1e3 * in_child(guests_work, &g, 5), NONE, NONE, NONE,
-           OURS_AT_MOST, 50);
+    report("read 100,000 keys from a file", "ms", 1e3 * in_child(guests_work, &g, 5), NONE, NONE,
+           NONE, OURS_AT_MOST, 50);
     g.what = 'm';
     report("per key", "B", in_child(guests_work, &g, 3), NONE, NONE, NONE, NO_GOAL, 0);
     g.what = 'l';
@@ -1069,7 +1069,8 @@ static double late_work(void *with) {
 static void row_grow_etales(void) {
     told *t = told_new(late_work, NULL, NULL, 0, 3);
     growth late;
-    grow(told_new(etales_work, ours_round, raw_round, 3, 3), "a round of n etales, both ends", 10000);
+    grow(told_new(etales_work, ours_round, raw_round, 3, 3), "a round of n etales, both ends",
+         10000);
     memset(&late, 0, sizeof late);
     late.what = "n kept values to who comes late, both ends";
     for (t->n = 1; t->n <= 10000; t->n *= 10) {
@@ -1142,8 +1143,8 @@ static double parts_work(void *with) {
 }
 
 static void row_grow_parts(void) {
-    grow(told_new(parts_work, ours_parts, raw_parts, 3, 3), "an etale of n parts of 40 B, both ends",
-         1000);
+    grow(told_new(parts_work, ours_parts, raw_parts, 3, 3),
+         "an etale of n parts of 40 B, both ends", 1000);
 }
 
 /* ---- a flood from 10 ehyphae: a program of 60 frames a second that calls update() in each, and
@@ -1214,7 +1215,7 @@ static double flood_work(void *with) {
         add(was_away ? &away : &calls, now() - t);
         add(&cpu, clock_of(CLOCK_THREAD_CPUTIME_ID) - c);
         for (i = 0; i < FLOODERS && frame; i++) {
-            int64_t out = !f->raw                               ? emz_etale_t_out(et[i])
+            int64_t out = !f->raw                            ? emz_etale_t_out(et[i])
                           : zmq_msg_size(&last[i].time) == 8 ? raw_time(&last[i])
                                                              : -1;
             if (out > 0 && !was_away) {
@@ -1272,7 +1273,7 @@ enum { SLOW = 4 };
 static double slow_work(void *with) {
     static const int queue[SLOW] = {1, 10, 100, 1000};
     static unsigned char data[1000];
-    double (*told_age)[SLOW] = (double(*)[SLOW])with;
+    double(*told_age)[SLOW] = (double(*)[SLOW])with;
     struct {
         emz_efunguz *a, *b;
         const emz_etale *et;
@@ -1585,7 +1586,8 @@ static void write_svg(const char *path, const result *r, int count) {
     }
     for (i = 0; i < count; i++) {
         int raw;
-        if (!(r[i].n > 0) || strcmp(r[i].unit, "us") || (i && r[i - 1].n > 0 && r[i].n > r[i - 1].n)) {
+        if (!(r[i].n > 0) || strcmp(r[i].unit, "us") ||
+            (i && r[i - 1].n > 0 && r[i].n > r[i - 1].n)) {
             continue; /* not the first of a curve */
         }
         curve++;
@@ -1601,8 +1603,8 @@ static void write_svg(const char *path, const result *r, int count) {
             }
             fprintf(f, "'/>\n");
         }
-        fprintf(f, "<text x='470' y='%d' fill='%s'>%s</text>\n", 40 + 18 * curve,
-                colour[curve % 8], r[i].what);
+        fprintf(f, "<text x='470' y='%d' fill='%s'>%s</text>\n", 40 + 18 * curve, colour[curve % 8],
+                r[i].what);
     }
     fprintf(f, "<text x='470' y='%d'>dashed: raw libzmq</text></svg>\n", 40 + 18 * (curve + 1));
     fclose(f);

@@ -9,7 +9,7 @@ trap 'rm -f "$out"' EXIT
 # count OPERATION FUNCTION [raw]: instructions in FUNCTION, by N
 count() {
 	valgrind --quiet --tool=callgrind --callgrind-out-file="$out" --toggle-collect="$2" \
-		"$bench" --calls "$1" "$n" $3 >&2 || exit 1
+		"$bench" --calls "$1" "$n" ${3:+"$3"} >&2 || exit 1
 	awk -v n="$n" '/^(summary|totals):/ { sum = $2 } END { printf "%.0f", sum / n }' "$out"
 }
 

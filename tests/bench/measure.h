@@ -28,11 +28,11 @@ HELPER void fail(const char *what) {
     exit(1);
 }
 
-#define must(condition)      \
-    do {                     \
-        if (!(condition)) {  \
+#define must(condition)       \
+    do {                      \
+        if (!(condition)) {   \
             fail(#condition); \
-        }                    \
+        }                     \
     } while (0)
 
 /* ---- time: seconds ---- */
@@ -360,8 +360,7 @@ HELPER void tell(told *t, void *with) {
     t->cpu = median(&p.cpu);
 }
 
-HELPER told *told_new(double (*work)(void *), measure ours, measure raw, double seconds,
-                      int runs) {
+HELPER told *told_new(double (*work)(void *), measure ours, measure raw, double seconds, int runs) {
     told *t = (told *)shared(sizeof *t);
     t->work = work;
     t->measure_ours = ours;
