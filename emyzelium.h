@@ -652,7 +652,9 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #include <unistd.h>   /* close */
 #endif
 
-#if defined(__linux__) && !defined(EMZ_NO_EPOLL)
+/* Compilers that are no gcc (tcc) get a struct epoll_event from glibc that is not the kernel's: on
+ * x86-64 it is packed, and glibc takes their attributes away. */
+#if defined(__linux__) && defined(__GNUC__) && !defined(EMZ_NO_EPOLL)
 #define EMZ_I_EPOLL 1
 #include <sys/epoll.h>
 #else
@@ -825,7 +827,8 @@ static void emz_i_frames_swap(emz_i_frames *a, emz_i_frames *b) {
 /* The first member of everything that is in a map. */
 typedef struct emz_i_node {
     const void *key;
-    size_t size, hash, index;
+    size_t size, index;
+    uint64_t hash; /* 64 bits, so that it is aligned as what it is the first member of */
 } emz_i_node;
 
 typedef struct emz_i_map {
@@ -852,7 +855,7 @@ static size_t emz_i_hash(const void *key, size_t size) {
 }
 
 static void emz_i_map_place(emz_i_map *map, emz_i_node *node) {
-    size_t mask = 2 * map->room - 1, i = node->hash & mask;
+    size_t mask = 2 * map->room - 1, i = (size_t)node->hash & mask;
     while (map->slot[i]) {
         i = (i + 1) & mask;
     }
@@ -913,13 +916,13 @@ static void emz_i_map_add(emz_i_map *map, emz_i_node *node, const void *key, siz
 }
 
 static void emz_i_map_del(emz_i_map *map, emz_i_node *node) {
-    size_t mask = 2 * map->room - 1, hole = node->hash & mask, i, home;
+    size_t mask = 2 * map->room - 1, hole = (size_t)node->hash & mask, i, home;
     while (map->slot[hole] != node) {
         hole = (hole + 1) & mask;
     }
     /* Close the hole with a node that sits behind it and whose search would pass it. */
     for (i = (hole + 1) & mask; map->slot[i]; i = (i + 1) & mask) {
-        home = map->slot[i]->hash & mask;
+        home = (size_t)map->slot[i]->hash & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             map->slot[hole] = map->slot[i];
             hole = i;
@@ -1385,11 +1388,13 @@ static int emz_i_net_address(struct sockaddr_storage *at, socklen_t *size, const
     in4.sin_port = in6.sin6_port = htons((uint16_t)port);
     memset(at, 0, sizeof *at);
     if (inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1", &in4.sin_addr) == 1) {
-        memcpy(at, &in4, *size = sizeof in4);
+        memcpy(at, &in4, sizeof in4);
+        *size = sizeof in4;
         return 0;
     }
     if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
-        memcpy(at, &in6, *size = sizeof in6);
+        memcpy(at, &in6, sizeof in6);
+        *size = sizeof in6;
         return 0;
     }
     return -1;
@@ -3016,7 +3021,7 @@ static const char *emz_i_config_mistake(const emz_config *c) {
     if (c->queue_size < 0 || c->io_threads < 0) {
         return "queue_size and io_threads must not be negative";
     }
-    if (c->max_part_size > INT64_MAX / 2) {
+    if (c->max_part_size > SIZE_MAX / 4) {
         return "max_part_size is too large";
     }
     if (c->whitelist_size && !c->whitelist) {
