@@ -46,6 +46,16 @@ faults: build/tests/faults ## let every allocation, libzmq call and system call 
 fuzz: ## libFuzzer on the parsers, 5 minutes each (ARGS='SECONDS TARGET ...')
 	prove -v -e '' $(PROVEFLAGS) tests/fuzz.t :: $(or $(ARGS),300)
 
+sysroots: build/sysroot/s390x build/sysroot/i386 ## fetch libzmq for emulated machines (tests/emulate), 320 MB
+
+build/sysroot/%:
+	@mkdir -p $(@D)
+	rm -rf $@.part
+	mmdebstrap --quiet --mode=chrootless --variant=extract --architectures=$* \
+		--include=libzmq3-dev,libc6-dev,libgcc-12-dev bookworm $@.part \
+		"$$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: bookworm' | head -n 1)"
+	mv $@.part $@
+
 bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run (ARGS='--quick', --list)
 	@build/tests/bench/bench $(ARGS)
 
@@ -115,7 +125,5 @@ build/tests/%-san: tests/%.c tests/tap.h emyzelium.h
 build/tests/%: tests/%.c tests/tap.h emyzelium.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(CFLAGS) $< -o $@ $(ZMQ_LIBS)
-
-	format clean
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) lint-c lint-sh lint-py
