@@ -148,8 +148,9 @@
  * emz_efunguz_update of their efunguz.
  *
  * Errors: a call that does not return EMZ_OK has changed nothing. No input, of you, a peer or a
- * proxy, ends the process. (libzmq itself ends it when memory runs out or a thread cannot be
- * started. That file descriptors suffice is checked before.)
+ * proxy, ends the process, but for a flaw of libzmq that a peer which you read can use, see
+ * >>security. (libzmq itself ends it also when memory runs out or a thread cannot be started. That
+ * file descriptors suffice is checked before.)
  *
  * Time: call emz_efunguz_update often. Nobody gets in, and nothing passes through Tor, but there.
  * A connection that is silent is probed every 30 s and given up after 90 s.
@@ -175,6 +176,14 @@
  * whitelist_only. Whoever has your secret key is you: keep it in a file that only you can read, and
  * if it leaks, make a new one and tell your peers. It is wiped from our memory by emz_efunguz_free;
  * libzmq keeps a copy of its own while it runs.
+ *
+ * A peer that you read can end your program: libzmq (4.3.4, and its sources of later years) on
+ * libsodium aborts the process when a publisher, in the handshake, gives a short-term key that is a
+ * point of low order, such as all zeros (curve_client_tools.hpp, "Assertion failed: rc == 0"). Only
+ * the holder of the secret key whose public key you added can do so, nobody on the way, no
+ * subscriber and no stranger: what he sends is encrypted before we see it, so nothing here can stop
+ * it. Add peers whom you trust not to, or read others in a process of its own that may be started
+ * again. (tests/hostile.c does it and shows what comes of it.)
  *
  * ---------------------------------------------------------------------------------------------
  * >>switches: define before the include
