@@ -156,7 +156,8 @@
  * A connection that is silent is probed every 30 s and given up after 90 s.
  *
  * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received ends the
- * connection. Titles of 65,535 bytes. About 10 file descriptors an ehypha through Tor, 5 a direct
+ * connection. Titles of 65,535 bytes; to cancel one, libzmq takes up to 100 bytes of
+ * stack for each, 6 MB in all: in threads with less, keep them short. About 10 file descriptors an ehypha through Tor, 5 a direct
  * one, 1 a subscriber, 20 an efunguz.
  *
  * ---------------------------------------------------------------------------------------------

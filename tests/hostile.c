@@ -35,6 +35,28 @@ static int victim(const char *publickey, const char *port) {
     return 0;
 }
 
+/* hostile publisher: each line of standard input is the next value of "t"; answered by how many
+ * subscribers there are. Small stacks everywhere, as other systems have them. */
+static int publisher(void) {
+    emz_efunguz *ef = realm_new(NULL, NULL);
+    static child parent; /* too large for a small stack */
+    int got;
+    printf("READY %s %d\n", emz_efunguz_publickey(ef), emz_efunguz_port(ef));
+    fflush(stdout);
+    while ((got = child_line(&parent, 0)) >= 0) {
+        if (got) {
+            emit_text(ef, "t", parent.line);
+            printf("EMITTED %d\n", (int)emz_efunguz_in_absorbing_num(ef));
+            fflush(stdout);
+        }
+        pump();
+        emz_efunguz_wait(ef, 10);
+    }
+    realm_free(ef);
+    printf("ENDED\n");
+    return 0;
+}
+
 /* A publisher whose short-term key is a point of low order: libzmq 4.3.4 on libsodium aborts the
  * process of who reads it (see >>security); a libzmq that is mended refuses it. */
 static void test_low_order_publisher(void) {
@@ -95,6 +117,48 @@ static void test_low_order_subscriber(void) {
     realm_free(b);
 }
 
+/* libzmq keeps titles in trees, a level for each byte: that must not take stack. */
+static void test_long_titles(void) {
+    const char *argv_pub[] = {self, "publisher", NULL};
+    const char *argv_sub[] = {"sub", NULL, NULL, "long", NULL, "2000", "30000", "65535", NULL};
+    char publickey[64] = "", port[16] = "", longest[16];
+    emz_efunguz *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = NULL;
+    const emz_etale *et = NULL;
+    struct rlimit usual, small;
+    child pub, sub;
+    int i;
+    getrlimit(RLIMIT_STACK, &usual);
+    small = usual;
+    small.rlim_cur = 128 * 1024;
+    setrlimit(RLIMIT_STACK, &small);
+    ok(!child_start(&pub, argv_pub) && child_says(&pub, "READY") &&
+           sscanf(pub.line, "READY %63s %15s", publickey, port) == 2,
+       "a publisher in a process with stacks of 128 kB");
+    setrlimit(RLIMIT_STACK, &usual);
+    emz_efunguz_add_ehypha_direct(b, publickey, "127.0.0.1", atoi(port), &eh);
+    emz_ehypha_add_etale(eh, "t", &et);
+    child_tell(&pub, "1");
+    until("a good subscriber", holds(et, "1"));
+    snprintf(longest, sizeof longest, "%d", EMZ_TITLE_MAX);
+    argv_sub[1] = publickey;
+    argv_sub[2] = port;
+    argv_sub[4] = longest;
+    ok(!zmtp(&sub, argv_sub), "a subscriber to long titles");
+    for (i = 4; argv_sub[i]; i++) {
+        ok(child_says(&sub, "LENGTH"), "it asks for a title of %s bytes, and cancels it",
+           argv_sub[i]);
+        is_str(strrchr(sub.line, ' '), " served", "... and gets others");
+    }
+    child_tell(&pub, "2");
+    until("the good one goes on", holds(et, "2"));
+    close(pub.in);
+    ok(child_says(&pub, "ENDED"), "the publisher ends as it should");
+    child_end(&pub);
+    child_end(&sub);
+    realm_free(b);
+}
+
 int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -102,7 +166,11 @@ int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "victim")) {
         return victim(argv[2], argv[3]);
     }
+    if (argc == 2 && !strcmp(argv[1], "publisher")) {
+        return publisher();
+    }
     test_low_order_publisher();
     test_low_order_subscriber();
+    test_long_titles();
     return tap_end();
 }

@@ -186,6 +186,29 @@ class Peer:
         self.sock.sendall(self.message(*frames))
 
 
+    def receive(self):
+        """The next message, all frames of it."""
+        frames, more = [], True
+        while more:
+            _, body = self.frame()
+            prefix = b"CurveZMQMESSAGEC" if self.prefix[-1:] == b"S" else b"CurveZMQMESSAGES"
+            plain = unbox(body[16:], prefix + body[8:16], self.key)
+            if not plain[0] & 2:  # no command, such as PING
+                frames.append(plain[1:])
+                more = plain[0] & 1
+        return frames
+
+    def served(self, title=b"t\0"):
+        """Subscribe: does the value come?"""
+        try:
+            self.send(b"\1" + title)
+            while self.receive()[0] != title:
+                pass
+            return True
+        except OSError:
+            return False
+
+
 def drained(peer):
     """Read until the other end closes."""
     try:
@@ -214,6 +237,30 @@ def sub_low_order(connect, server):
             except (ConnectionError, ValueError):
                 refused += 1
     say("REFUSED", refused, "ACCEPTED", accepted)
+
+
+def sub_long(connect, server, *lengths):
+    for length in lengths:
+        peer = connect()
+        peer.subscribe_to(server)
+        title = b"o" * int(length) + b"\0"
+        try:
+            peer.send(b"\1" + title)
+            peer.send(b"\0" + title)
+        except OSError:
+            pass
+        say("LENGTH", length, "served" if peer.served() else "cut")
+
+
+def sub_many(connect, server, count, length):
+    peer = connect()
+    peer.subscribe_to(server)
+    count, length = int(count), int(length)
+    batch = 1000000 // (length + 64) + 1
+    for i in range(0, count, batch):
+        peer.sock.sendall(b"".join(peer.sealed(b"\1" + os.urandom(length).replace(b"\0", b"o") + b"\0")
+                                   for _ in range(min(batch, count - i))))
+    say("MANY", count, "served" if peer.served() else "cut")
 
 
 def main():
