@@ -83,7 +83,8 @@ static inline int peers_line(FILE *file, char line[PEERS_LINE_SIZE], int *number
         line[size] = '\0';
         if (*number == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0) /* some editors' first bytes */
             memmove(line, line + 3, size - 2);
-        if (!strchr("#", line[strspn(line, " \t\r")])) /* which also finds the NUL */
+        const char first = line[strspn(line, " \t\r")];
+        if (first != '#' && (first || *wrong))
             return 1;
     } while (c != EOF);
     return 0;
