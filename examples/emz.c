@@ -61,7 +61,8 @@ static int smaller64(int a, int64_t b) {
 typedef struct source { /* of a part */
     const char *text;   /* the part itself, or the file that holds it; - is standard input */
     int is_file;
-    char *data; /* of the file */
+    int is_text; /* the last end of line does not count, as in a shell's $(...) */
+    char *data;  /* of the file */
     size_t size, room;
 } source;
 
@@ -75,7 +76,7 @@ typedef struct options {
     int arg_count;
 } options;
 
-enum kind { FLAG, TEXT, LIST, SECONDS, COUNT, PORT, PART };
+enum kind { FLAG, TEXT, LIST, SECONDS, COUNT, PORT, FILE_PART, TEXT_PART };
 
 static const struct {
     const char *name;
@@ -92,7 +93,8 @@ static const struct {
     {"--allow", LIST, offsetof(options, allow), "p"},
     {"--allow-file", TEXT, offsetof(options, allow_file), "pc"},
     {"--about", TEXT, offsetof(options, about), "p"},
-    {"--file", PART, 0, "p"},
+    {"--file", FILE_PART, 0, "p"},
+    {"--text", TEXT_PART, 0, "p"},
     {"--lines", FLAG, offsetof(options, lines), "p"},
     {"--every", SECONDS, offsetof(options, every), "p"},
     {"--for", SECONDS, offsetof(options, run), "pw"},
@@ -142,8 +144,10 @@ static void set_option(options *o, size_t i, const char *value) {
         if (*(int *)at == 0)
             DIE("%s takes a number from 1 to 65535, or 0 for any free port, not %s", name, value);
         break;
-    case PART:
-        o->args[o->arg_count++] = (source){.text = value, .is_file = 1};
+    case FILE_PART:
+    case TEXT_PART:
+        o->args[o->arg_count++] =
+            (source){.text = value, .is_file = 1, .is_text = option_table[i].kind == TEXT_PART};
         break;
     }
 }
@@ -416,6 +420,7 @@ static int load_part(source *s) {
         got = file ? fread(s->data + s->size, 1, s->room - s->size, file) : 0;
         s->size += got;
     } while (got && s->size <= EMZ_DEF_MAX_PART_SIZE);
+    s->size -= s->is_text && s->size > 0 && s->data[s->size - 1] == '\n';
     const int failed = !file || ferror(file);
     if (failed)
         SAY("cannot read %s: %s", s->text, strerror(errno));
@@ -1204,7 +1209,7 @@ static const struct {
      "emz pub [OPTION]... TITLE [VALUE]...      each VALUE is a part; - standard input\n"
      "emz pub [OPTION]... --lines [TITLE]       each line of standard input, a value;\n"
      "                    without TITLE, each line is: title, tab, part, tab, part...\n"
-     "  --file FILE       a part: what FILE holds\n"
+     "  --file FILE       a part: what FILE holds; --text FILE: without last newline\n"
      "  --every SECONDS   publish again and again; files are read anew each time\n"
      "  --about TEXT      what the title holds, for the catalogue\n"
      "  --key FILE        our secret key (emz keys FILE); otherwise a fresh one\n"
@@ -1220,8 +1225,7 @@ static const struct {
      "the newest value. First it prints KEY@HOST:PORT, for --from of emz sub; over Tor\n"
      "HOST is your onion address (examples/onion makes one). A value replaces the one\n"
      "before: of many in one moment, readers may see only the last.\n"
-     "Example: emz pub --key my.key --every 10 temp --file /sys/class/thermal/\\\n"
-     "thermal_zone0/temp\n"},
+     "Example: emz pub --key my.key --every 10 uptime --text /proc/uptime\n"},
     {"sub", cmd_sub,
      "emz sub [OPTION]... [TITLE]...    without TITLE: the catalogue, what there is\n"
      "  --from PEER     'KEY@HOST:PORT', or a name in the peers file; again for more\n"
