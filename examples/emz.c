@@ -955,11 +955,16 @@ static const char *size_text(char text[32], const item *it) {
     return text;
 }
 
-/* Values a second; of several between two updates we see one. */
+/* Values a second, of the last ones; of several between two updates we see one. */
 static const char *rate_text(char text[16], const item *it) {
     const int n = smaller(it->arrivals, RECENT);
-    const int64_t since = n > 1 ? clock_ms() - it->at[(it->arrivals - n) % RECENT] : 0;
-    snprintf(text, 16, since > 0 ? "%.2f/s" : "-", (n - 1) * 1000.0 / (double)since);
+    strcpy(text, "-");
+    if (n > 1) {
+        const int64_t first = it->at[(it->arrivals - n) % RECENT];
+        const int64_t last = it->at[(it->arrivals - 1) % RECENT], now = clock_ms();
+        const int late = now - last > 2 * (last - first) / (n - 1) + 100; /* they became fewer */
+        snprintf(text, 16, "%.2f/s", (n - 1) * 1000.0 / (double)((late ? now : last) - first + 1));
+    }
     return text;
 }
 

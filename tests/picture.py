@@ -3,11 +3,13 @@
 screen as SVG.
 
     tests/picture.py OUT.svg SECONDS COLUMNSxROWS PROGRAM [ARGUMENT]...
+    tests/picture.py OUT.svg SECONDS COLUMNSxROWS watch     emz watch, with two peers and one that is not there
 """
 import html
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 W, H = 7, 14  # of a character cell
@@ -50,8 +52,31 @@ def cells(line):
                 bg = None
 
 
+def peers(path):
+    """Some peers for emz watch, and a file that names them."""
+    with open(path, "w", encoding="ascii") as f:
+        f.write("John 127.0.0.1 1\n")
+        for name, *value in ("station", "2", "wind", "NW", "5.2"), ("greenhouse", "1", "temperature", "21.5"):
+            pub = subprocess.Popen(["build/emz", "pub", "--port", "0", "--every", *value], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True)
+            address = pub.stdout.readline().strip()
+            f.write(f"{name} {address[:40]} {address[41:].replace(':', ' ')}\n")
+            yield pub
+
+
 def main():
     out, seconds, size, *program = sys.argv[1:]
+    if program == ["watch"]:
+        with tempfile.NamedTemporaryFile() as file:
+            beside = list(peers(file.name))
+            picture(out, seconds, size, ["build/emz", "watch", "--peers", file.name])
+            for pub in beside:
+                pub.terminate()
+    else:
+        picture(out, seconds, size, program)
+
+
+def picture(out, seconds, size, program):
     columns, rows = size.split("x")
     tmux = ["tmux", "-L", f"picture-{time.time_ns()}", "-f", "/dev/null"]
     subprocess.run(tmux + ["-u", "new-session", "-d", "-x", columns, "-y", rows] + program, check=True)
