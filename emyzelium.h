@@ -153,6 +153,7 @@
  * file descriptors suffice is checked before.)
  *
  * Time: call emz_efunguz_update often. Nobody gets in, and nothing passes through Tor, but there.
+ * What direct peers and subscribers send meanwhile waits in memory, all of it.
  * A connection that is silent is probed every 30 s and given up after 90 s.
  *
  * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received ends the
@@ -1760,6 +1761,7 @@ struct emz_ehypha {
     uint64_t since;  /* milliseconds: in this stage */
     uint64_t due;    /* when the stage is over */
     int missed;      /* a message was lost, for lack of memory */
+    int behind;      /* more has come than one update() takes */
     emz_link failed; /* how the last attempt ended, and */
     unsigned fails;  /* how many times running */
 };
@@ -1847,7 +1849,9 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
         {EMZ_I_PUBLISHER, ZMQ_LINGER, EMZ_LINGER_MS}, /* the last emit before free */
         {EMZ_I_PUBLISHER, ZMQ_CURVE_SERVER, 1},
         {EMZ_I_PUBLISHER, ZMQ_SNDHWM, ef->queue_size},
-        {EMZ_I_SUBSCRIBER, ZMQ_RCVHWM, ef->queue_size},
+        /* Never let it stop reading: libzmq (4.3.4, and later) aborts the process when a connection
+         * ends while its queue is full, at the next heartbeat. */
+        {ends, ZMQ_RCVHWM, 0},
         {EMZ_I_SUBSCRIBER, ZMQ_SNDHWM, 0}, /* never lose one of our own subscriptions */
         /* How long, and when to try again, is decided in >>ehypha. */
         {EMZ_I_SUBSCRIBER, ZMQ_RECONNECT_IVL, 24 * 60 * 60 * 1000},
@@ -2429,6 +2433,7 @@ static uint64_t emz_i_pause(emz_ehypha *eh, emz_link link) {
 }
 
 static int emz_i_receive(emz_i_source *s);
+static int emz_i_ehypha_serve(emz_i_source *s);
 static void emz_i_tunnel_close(emz_ehypha *eh);
 static void emz_i_tunnel_dial(emz_ehypha *eh);
 
@@ -2509,6 +2514,9 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
     emz_ehypha *eh = (emz_ehypha *)s->owner;
     int n, event;
     uint32_t value;
+    if (eh->stage == EMZ_I_TALKING && emz_i_ehypha_serve(&eh->source)) {
+        return 1; /* what came before the connection's end is read first */
+    }
     for (n = 0; n < EMZ_I_GATE_BATCH; n++) {
         int trying;
         if (!emz_i_monitor_next(&eh->monitor, &event, &value)) {
@@ -2610,7 +2618,7 @@ static int emz_i_receive(emz_i_source *s) {
 /* What was missed comes again with a new connection: the publisher keeps the last values. */
 static int emz_i_ehypha_serve(emz_i_source *s) {
     emz_ehypha *eh = (emz_ehypha *)s->owner;
-    int left = emz_i_receive(s);
+    int left = eh->behind = emz_i_receive(s);
     if (eh->missed && eh->stage != EMZ_I_WAITING) {
         emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
     }
@@ -2752,18 +2760,20 @@ static int emz_i_local_serve(emz_i_source *s) {
     emz_i_tunnel *t = eh->tunnel;
     emz_i_poller *poller = &eh->ef->poller;
     int up = emz_i_pump(eh->ef, &t->local, &t->proxy, &t->up);
-    int down = emz_i_pump(eh->ef, &t->proxy, &t->local, &t->down);
-    if (up < 0 || down < 0 ||
+    /* The subscribing socket's queue has no end of its own. */
+    int down = eh->behind ? 1 : emz_i_pump(eh->ef, &t->proxy, &t->local, &t->down);
+    /* When the proxy takes no more, what it sent before is still to be read. */
+    if (down < 0 ||
         emz_i_want(poller, &t->local,
-                   (t->up.data ? 0 : ZMQ_POLLIN) | (t->down.data ? ZMQ_POLLOUT : 0)) ||
+                   (up < 0 || t->up.data ? 0 : ZMQ_POLLIN) | (t->down.data ? ZMQ_POLLOUT : 0)) ||
         emz_i_want(poller, &t->proxy,
-                   (t->down.data ? 0 : ZMQ_POLLIN) | (t->up.data ? ZMQ_POLLOUT : 0))) {
+                   (t->down.data ? 0 : ZMQ_POLLIN) | (up >= 0 && t->up.data ? ZMQ_POLLOUT : 0))) {
         /* What that means, the subscribing socket's monitor tells. */
         emz_i_side_close(eh->ef, &t->local);
         emz_i_side_close(eh->ef, &t->proxy);
         return 0;
     }
-    return up || down;
+    return up > 0 || down > 0;
 }
 
 /* Read the proxy's answers byte-exactly: what follows belongs to the peer. need: how many bytes
