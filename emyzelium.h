@@ -15,7 +15,8 @@
  *     >>rules      threads, ownership, errors, limits
  *     >>security   what is protected by what, and what is not
  *     >>switches   what can be defined, and in which files
- *     >>building   compilers, platforms, packages; upgrading
+ *     >>building   compilers, platforms, packages, other languages
+ *     >>changes    which version this is, what changed, how to upgrade
  *     >>declarations
  *     >>licence    at the very end
  *
@@ -219,8 +220,23 @@
  *
  * C99 or later, C++11 or later, without a warning. Debian, Ubuntu: apt-get install libzmq3-dev.
  * Fedora: dnf install zeromq-devel. macOS: brew install zeromq. Windows: vcpkg or MSYS2 (zeromq).
+ * The tests run on Linux; for Windows it has only been compiled (MinGW-w64), for macOS and BSD not
+ * even that. README.md has the table.
  *
- * To upgrade, copy the new file over the old one. EMZ_VERSION says which one you have.
+ * For other languages, make a shared library:
+ *
+ *     cc -shared -fPIC -DEMYZELIUM_EXTERN -DEMYZELIUM_IMPLEMENTATION -x c emyzelium.h \
+ *         -o libemyzelium.so -lzmq
+ *
+ * ---------------------------------------------------------------------------------------------
+ * >>changes
+ * ---------------------------------------------------------------------------------------------
+ *
+ * The first line and EMZ_VERSION say which version this file is, emz_version() which one a program
+ * was built with. To upgrade, copy the new file over the old one and build all that includes it. A
+ * program that compiled before 1.0 may need changes when the second number grows, then named here;
+ * the wire stays as it is.
+ *
  *     0.1.0   the first
  */
 
@@ -233,41 +249,44 @@
 #include <stddef.h> /* size_t */
 #include <stdint.h> /* int64_t, uint64_t */
 
+/* The version of this file, as text and as numbers; see >>changes. */
 #define EMZ_VERSION       "0.1.0"
 #define EMZ_VERSION_MAJOR 0
 #define EMZ_VERSION_MINOR 1
 #define EMZ_VERSION_PATCH 0
 
-#define EMZ_KEY_SIZE           32    /* bytes of a raw key */
-#define EMZ_KEY_Z85_SIZE       41    /* bytes of a key as text: 40 characters and the NUL */
-#define EMZ_TITLE_MAX          65535 /* bytes of the longest title, without its NUL */
-#define EMZ_DEF_PUBSUB_PORT    60847 /* 0xEDAF */
-#define EMZ_ANY_PORT           (-1)  /* a port that the system chooses; see emz_efunguz_port */
-#define EMZ_DEF_BIND_HOST      "127.0.0.1"
-#define EMZ_DEF_TOR_PROXY_PORT 9050
-#define EMZ_DEF_TOR_PROXY_HOST "127.0.0.1"
-#define EMZ_DEF_MAX_PART_SIZE  67108864 /* bytes: 64 MiB */
-#define EMZ_DEF_QUEUE_SIZE     1000     /* messages */
+#define EMZ_KEY_SIZE     32    /* bytes of a raw key */
+#define EMZ_KEY_Z85_SIZE 41    /* bytes of a key as text: 40 characters and the NUL */
+#define EMZ_TITLE_MAX    65535 /* bytes of the longest title, without its NUL */
+#define EMZ_ANY_PORT     (-1)  /* a port that the system chooses; see emz_efunguz_port */
+
+/* What 0 and NULL mean in emz_config. */
+#define EMZ_DEF_PUBSUB_PORT    60847       /* 0xEDAF */
+#define EMZ_DEF_BIND_HOST      "127.0.0.1" /* this machine only, where its tor is */
+#define EMZ_DEF_TOR_PROXY_PORT 9050        /* of a system's tor */
+#define EMZ_DEF_TOR_PROXY_HOST "127.0.0.1" /* this machine */
+#define EMZ_DEF_MAX_PART_SIZE  67108864    /* bytes: 64 MiB */
+#define EMZ_DEF_QUEUE_SIZE     1000        /* messages */
 
 /* What a call came to. EMZ_OK is 0; 1 to 5 say that there was nothing to do (nothing is wrong);
  * from 16 on something is. A call that returns anything but EMZ_OK has changed nothing. */
 typedef enum emz_result {
-    EMZ_OK = 0,
-    EMZ_ALREADY_PRESENT = 1,
-    EMZ_ALREADY_ABSENT = 2,
-    EMZ_ALREADY_PAUSED = 3,
-    EMZ_ALREADY_RESUMED = 4,
-    EMZ_ABSENT = 5,
-    EMZ_ERR_ARGUMENT = 16, /* NULL where something is needed, a port out of range, ... */
-    EMZ_ERR_KEY,           /* not 40 characters of Z85 that hold 32 bytes, or no CURVE key */
-    EMZ_ERR_ONION,         /* not a v3 onion address: length, alphabet, version or checksum */
-    EMZ_ERR_TITLE,         /* longer than EMZ_TITLE_MAX */
-    EMZ_ERR_TOO_LARGE,     /* a part is larger than max_part_size */
-    EMZ_ERR_MEMORY,        /* an allocation failed */
-    EMZ_ERR_FILE,          /* the file cannot be opened or read; errno says why */
-    EMZ_ERR_BIND,          /* the port is taken or not allowed; errno says which */
-    EMZ_ERR_NO_CURVE,      /* this libzmq was built without CURVE */
-    EMZ_ERR_ZMQ            /* another libzmq call failed; errno says which error */
+    EMZ_OK = 0,              /* done */
+    EMZ_ALREADY_PRESENT = 1, /* there is one already */
+    EMZ_ALREADY_ABSENT = 2,  /* there was none to delete */
+    EMZ_ALREADY_PAUSED = 3,  /* nothing to pause */
+    EMZ_ALREADY_RESUMED = 4, /* nothing to resume */
+    EMZ_ABSENT = 5,          /* there is none to pause or resume */
+    EMZ_ERR_ARGUMENT = 16,   /* NULL where something is needed, a port out of range, ... */
+    EMZ_ERR_KEY,             /* not 40 characters of Z85 that hold 32 bytes, or no CURVE key */
+    EMZ_ERR_ONION,           /* not a v3 onion address: length, alphabet, version or checksum */
+    EMZ_ERR_TITLE,           /* longer than EMZ_TITLE_MAX */
+    EMZ_ERR_TOO_LARGE,       /* a part is larger than max_part_size */
+    EMZ_ERR_MEMORY,          /* an allocation failed */
+    EMZ_ERR_FILE,            /* the file cannot be opened or read; errno says why */
+    EMZ_ERR_BIND,            /* the port is taken or not allowed; errno says which */
+    EMZ_ERR_NO_CURVE,        /* this libzmq was built without CURVE */
+    EMZ_ERR_ZMQ              /* another libzmq call failed; errno says which error */
 } emz_result;
 
 /* Where a connection to a peer stands. The negative ones are reasons; all of them are being
@@ -284,15 +303,16 @@ typedef enum emz_link {
     EMZ_LINK_EXHAUSTED = -7    /* no file descriptor, port or memory left for it here */
 } emz_link;
 
+/* How urgent a line of the log is. */
 typedef enum emz_log_level {
     EMZ_LOG_ERROR = 0, /* something that only you can put right */
     EMZ_LOG_WARNING,   /* something went wrong and is being retried */
     EMZ_LOG_INFO       /* who came, went or was refused */
 } emz_log_level;
 
-typedef struct emz_efunguz emz_efunguz;
-typedef struct emz_ehypha emz_ehypha;
-typedef struct emz_etale emz_etale;
+typedef struct emz_efunguz emz_efunguz; /* a peer: your end */
+typedef struct emz_ehypha emz_ehypha;   /* a connection to one other peer */
+typedef struct emz_etale emz_etale;     /* the newest value under a title of that peer */
 
 /* One part of an etale: size bytes at data. data may be NULL when size is 0. */
 typedef struct emz_part {
@@ -400,12 +420,12 @@ extern "C" {
 
 /* ---- words and keys: any thread, at any time ---- */
 
-/* The version of the implementation that was compiled in, as "0.1.0". */
+/* The version of the implementation that was compiled in, as "0.1.0"; static. */
 EMZ_API const char *emz_version(void);
 
 /* A sentence for each value, also for an unknown one; never NULL; static. */
 EMZ_API const char *emz_result_str(emz_result r);
-EMZ_API const char *emz_link_str(emz_link link); /* one that a player can act on */
+EMZ_API const char *emz_link_str(emz_link link); /* one that a player can act on; static */
 
 /* A ready-made log for emz_config: a line to stderr. user is not used. */
 EMZ_API void emz_log_stderr(void *user, emz_log_level level, const char *message);
@@ -455,20 +475,22 @@ EMZ_API int emz_efunguz_port(const emz_efunguz *ef);
 /* Who may subscribe. All keys of a call count, or with an error none; a key that is already there
  * (or already gone) is fine. Effective at once: who is no longer permitted is disconnected before
  * the call returns. For that all connections are cut; permitted peers come back by themselves and
- * get the last values. NB: deleting the last key lets everybody in, unless whitelist_only.
- * Errors: ARGUMENT, KEY, MEMORY. */
+ * get the last values. Errors: ARGUMENT, KEY, MEMORY. */
 EMZ_API emz_result emz_efunguz_add_whitelist_publickeys(emz_efunguz *ef, const char *const *keys,
                                                         size_t count);
+
+/* Who no longer may, in the same way. NB: without any key everybody may, unless whitelist_only.
+ * Errors: ARGUMENT, KEY. */
 EMZ_API emz_result emz_efunguz_del_whitelist_publickeys(emz_efunguz *ef, const char *const *keys,
                                                         size_t count);
-EMZ_API void emz_efunguz_clear_whitelist_publickeys(emz_efunguz *ef);
+EMZ_API void emz_efunguz_clear_whitelist_publickeys(emz_efunguz *ef); /* delete all */
 
 /* Add the keys of a text file: one a line, text behind it ignored; empty lines and lines that start
  * with # are skipped. *line (line may be NULL) is set to the number of the first bad line, from 1,
  * or to 0 if there is none. Errors: ARGUMENT, FILE, KEY, MEMORY; then no key was added. */
 EMZ_API emz_result emz_efunguz_read_whitelist_publickeys(emz_efunguz *ef, const char *path,
                                                          size_t *line);
-EMZ_API size_t emz_efunguz_whitelist_size(const emz_efunguz *ef);
+EMZ_API size_t emz_efunguz_whitelist_size(const emz_efunguz *ef); /* how many keys */
 
 /* Connect to another peer by its public key (Z85) and onion address, through Tor; port 1 to 65535.
  * The connection is made in the background and retried for ever: see emz_ehypha_link. *out (out may
@@ -478,20 +500,23 @@ EMZ_API emz_result emz_efunguz_add_ehypha(emz_efunguz *ef, const char *publickey
                                           int port, emz_ehypha **out);
 
 /* The same without Tor, for this machine or a LAN: host is a name or an address. A name is looked
- * up by libzmq, outside of Tor. */
+ * up by libzmq, outside of Tor. *out is owned by ef, also set with ALREADY_PRESENT. Errors:
+ * ARGUMENT, KEY, MEMORY, ZMQ (errno EMFILE). */
 EMZ_API emz_result emz_efunguz_add_ehypha_direct(emz_efunguz *ef, const char *publickey,
                                                  const char *host, int port, emz_ehypha **out);
 
-/* The ehypha with that key, or NULL. */
+/* The ehypha with that key, owned by ef; or NULL. */
 EMZ_API emz_ehypha *emz_efunguz_get_ehypha(emz_efunguz *ef, const char *publickey);
 
 /* End an ehypha with its etales; pointers to them are dead then. ALREADY_ABSENT if there is none.
  * Errors: ARGUMENT, KEY. */
 EMZ_API emz_result emz_efunguz_del_ehypha(emz_efunguz *ef, const char *publickey);
 
-/* All of them, i from 0 to count - 1; NULL beyond. In the order of adding, except that deleting one
- * puts the last into its place. */
+/* How many there are. */
 EMZ_API size_t emz_efunguz_ehypha_count(const emz_efunguz *ef);
+
+/* All of them, owned by ef, i from 0 to count - 1; NULL beyond. In the order of adding, except that
+ * deleting one puts the last into its place. */
 EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
 
 /* Publish count parts under a title: all of it or, with an error, nothing. title: bytes up to the
@@ -536,21 +561,26 @@ EMZ_API const char *emz_ehypha_link_str(const emz_ehypha *eh);
  * deleted; also set with ALREADY_PRESENT. Errors: ARGUMENT, TITLE, MEMORY, ZMQ. */
 EMZ_API emz_result emz_ehypha_add_etale(emz_ehypha *eh, const char *title, const emz_etale **out);
 
-/* The etale with that title, or NULL. */
+/* The etale with that title, owned by eh; or NULL. */
 EMZ_API const emz_etale *emz_ehypha_get_etale(const emz_ehypha *eh, const char *title);
 
-/* No longer ask for it; pointers to it are dead then. ALREADY_ABSENT if there is none. */
+/* No longer ask for it; pointers to it are dead then. ALREADY_ABSENT if there is none. Errors:
+ * ARGUMENT, MEMORY, ZMQ. */
 EMZ_API emz_result emz_ehypha_del_etale(emz_ehypha *eh, const char *title);
 
 /* A paused etale costs the peer nothing and keeps its last value; resumed, it gets the newest.
- * ABSENT if there is none, ALREADY_PAUSED, ALREADY_RESUMED. Errors: ARGUMENT, ZMQ. */
+ * ABSENT if there is none, ALREADY_PAUSED, ALREADY_RESUMED. Errors: ARGUMENT, MEMORY, ZMQ. */
 EMZ_API emz_result emz_ehypha_pause_etale(emz_ehypha *eh, const char *title);
 EMZ_API emz_result emz_ehypha_resume_etale(emz_ehypha *eh, const char *title);
+
+/* The same for all etales of an ehypha. */
 EMZ_API void emz_ehypha_pause_etales(emz_ehypha *eh);
 EMZ_API void emz_ehypha_resume_etales(emz_ehypha *eh);
 
-/* All of them; order and bounds as with emz_efunguz_ehypha_at. */
+/* How many there are. */
 EMZ_API size_t emz_ehypha_etale_count(const emz_ehypha *eh);
+
+/* All of them, owned by eh; order and bounds as with emz_efunguz_ehypha_at. */
 EMZ_API const emz_etale *emz_ehypha_etale_at(const emz_ehypha *eh, size_t i);
 
 /* ---- etale: the newest value under one title; the thread of its efunguz ---- */

@@ -49,22 +49,4 @@ if ! command -v pkg-config >"$dir/log"; then lacks pkg-config; else
         [ "$("$dir/installed")" = 'Hello, Bob! (Connected.)' ]
     ok $? "hello.c, built with what pkg-config says"
 fi
-# names in the manuals exist, and every public name is explained
-sed '/Stop reading here/,$d' emyzelium.h | grep -o 'emz_[a-z0-9_]*[a-z0-9]' | sort -u |
-    while read -r name; do
-        sed -n '/Stop reading here/,$p' emyzelium.h | grep -q "\b$name\b" || echo "$name"
-    done >"$dir/log"
-[ ! -s "$dir/log" ]
-ok $? "every name in the header's manual exists"
-grep -o 'emz_[a-z0-9_]*[a-z0-9]\|EMZ_[A-Z0-9_]*[A-Z0-9]' README.md | sort -u |
-    while read -r name; do
-        grep -q "\b$name\b" emyzelium.h || echo "$name"
-    done >"$dir/log"
-[ ! -s "$dir/log" ]
-ok $? "every name in README.md exists"
-sed -n 's/^#ifndef \(EMZ_[A-Z0-9_]*\)$/\1/p' emyzelium.h | grep -v '^EMZ_API$' | while read -r name; do
-    sed -n '/>>switches: define/,/>>building$/p' emyzelium.h | grep -q "$name" || echo "$name"
-done >"$dir/log"
-[ ! -s "$dir/log" ]
-ok $? "every switch is in the manual's table"
 end
