@@ -14,6 +14,8 @@ if clang-format --version 2>"$dir/log" | grep -q 'version 14\.'; then lint lint-
 fi
 lint lint-sh shellcheck
 lint lint-py "${PYTHON:-python3}"
+! make -n help 2>&1 | grep ': warning:' >"$dir/log"
+ok $? "the Makefile is read without a warning"
 
 # Each can fail, and no file escapes it.
 mkdir "$dir/tests" "$dir/examples" "$dir/.ci" "$dir/tests/sub"
