@@ -159,6 +159,75 @@ static void test_long_titles(void) {
     realm_free(b);
 }
 
+/* Every way to be a bad publisher, all at once and read by one realm; good ones among them. */
+static void test_publishers(void) {
+    enum { most = 100, deaf = 9 }; /* of zmtp.py */
+    static struct {
+        char key[64], value[16], name[64];
+        int port, link;
+        emz_ehypha *eh;
+        const emz_etale *et;
+    } bad[most];
+    const char *argv[] = {"pubs", NULL};
+    emz_config c;
+    emz_efunguz *a[3], *b;
+    const emz_etale *et[3];
+    char text[16] = "0";
+    child pubs;
+    int i, n, count = 0, value = 0;
+    memset(&c, 0, sizeof c);
+    c.max_part_size = 1000000;
+    b = realm_new(NULL, &c);
+    for (i = 0; i < 3; i++) {
+        a[i] = realm_new(NULL, NULL);
+        emit_text(a[i], "t", text);
+        emz_ehypha_add_etale(connect_realm(b, a[i]), "t", &et[i]);
+    }
+    ok(!zmtp(&pubs, argv) && sscanf(pubs.line, "READY %d", &count) == 1 && count > 50 &&
+           count < most,
+       "%d bad publishers", count);
+    for (n = 0; n < count && child_says(&pubs, "AT"); n++) {
+        sscanf(pubs.line, "AT %63s %d %d %15s %63[^\n]", bad[n].key, &bad[n].port, &bad[n].link,
+               bad[n].value, bad[n].name);
+        emz_efunguz_add_ehypha_direct(b, bad[n].key, "127.0.0.1", bad[n].port, &bad[n].eh);
+        emz_ehypha_add_etale(bad[n].eh, "t", &bad[n].et);
+    }
+    for (n = 0; n < count; n++) {
+        int64_t end = emz_now() + 60000000;
+        int good = 0, link;
+        while (!good && emz_now() < end) {
+            if (holds(et[0], text) && holds(et[1], text) && holds(et[2], text)) {
+                snprintf(text, sizeof text, "%d", ++value);
+                for (i = 0; i < 3; i++) {
+                    emit_text(a[i], "t", text);
+                }
+            }
+            pump();
+            emz_efunguz_wait(b, 1);
+            link = (int)emz_ehypha_link(bad[n].eh);
+            good = (link == bad[n].link ||
+                    (bad[n].link == deaf && (link == EMZ_LINK_LOST || link == EMZ_LINK_UP))) &&
+                   (strcmp(bad[n].value, "-") ? holds(bad[n].et, bad[n].value)
+                                              : emz_etale_t_in(bad[n].et) < 0);
+        }
+        if (!ok(good, "%s", bad[n].name)) {
+            printf("# link %d instead of %d, %d\n", (int)emz_ehypha_link(bad[n].eh), bad[n].link,
+                   emz_etale_t_in(bad[n].et) >= 0);
+        }
+    }
+    printf("# the good ones got %d values through meanwhile\n", value);
+    for (n = i = 0; n < count; n++) {
+        i += strcmp(bad[n].value, "end") && holds(bad[n].et, "end");
+    }
+    is(i, 0, "nothing came behind what ends a connection");
+    until("the good ones go on", holds(et[0], text) && holds(et[1], text) && holds(et[2], text));
+    child_end(&pubs);
+    realm_free(b);
+    for (i = 0; i < 3; i++) {
+        realm_free(a[i]);
+    }
+}
+
 int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -172,5 +241,6 @@ int main(int argc, char **argv) {
     test_low_order_publisher();
     test_low_order_subscriber();
     test_long_titles();
+    test_publishers();
     return tap_end();
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A hostile peer: ZMTP 3.1 (RFC 23) and CURVE (RFC 26) by hand, so that every byte can be wrong. For tests.
 
-    zmtp.py pub ATTACK [ARGUMENT]...             is subscribed to, and attacks
-    zmtp.py sub KEY PORT ATTACK [ARGUMENT]...    subscribes to KEY at 127.0.0.1:PORT, and attacks
+    zmtp.py pub ATTACK [ARGUMENT]...             is subscribed to, and attacks: READY KEY PORT
+    zmtp.py pubs                                 the same in all ways of PUBLISHERS: READY COUNT, then for each
+                                                 AT KEY PORT LINK VALUE NAME, with what its reader must come to
+    zmtp.py sub KEY PORT ATTACK [ARGUMENT]...    subscribes to KEY at 127.0.0.1:PORT, and attacks: READY, what the
+                                                 attack says, DONE
 
-It says READY (pub: READY KEY PORT) first, then what the attack says, and DONE when it is over; it ends with its
-standard input. The cryptography is libsodium's, through ctypes: libzmq needs it too.
+It ends with its standard input. The cryptography is libsodium's, through ctypes: libzmq needs it too.
 """
 import ctypes
 import os
@@ -128,8 +130,8 @@ class Peer:
         self.sock.sendall(greeting(server=server))
         self.read(64)
 
-    def serve(self, secret, transient=None):
-        """The server's side of the handshake; transient: the public key to claim for it."""
+    def serve(self, secret, transient=None, answer=None):
+        """The server's side of the handshake; transient: the public key to claim for it; answer: sends READY."""
         self.greet(1)
         hello = self.expect(b"HELLO")
         client = hello[74:106]
@@ -140,6 +142,8 @@ class Peer:
         initiate = self.expect(b"INITIATE")
         self.key = shared(client, own)
         unbox(initiate[104:], b"CurveZMQINITIATE" + initiate[96:104], self.key)
+        if answer:
+            return answer()
         self.ready(metadata(Socket_Type="XPUB", Identity=""))
         self.prefix = b"CurveZMQMESSAGES"
 
@@ -187,13 +191,13 @@ class Peer:
 
 
     def receive(self):
-        """The next message, all frames of it."""
+        """The next message, all frames of it; or a command that is not of the heartbeat."""
         frames, more = [], True
         while more:
             _, body = self.frame()
             prefix = b"CurveZMQMESSAGEC" if self.prefix[-1:] == b"S" else b"CurveZMQMESSAGES"
             plain = unbox(body[16:], prefix + body[8:16], self.key)
-            if not plain[0] & 2:  # no command, such as PING
+            if plain[1:6] not in (b"\4PING", b"\4PONG"):
                 frames.append(plain[1:])
                 more = plain[0] & 1
         return frames
@@ -218,10 +222,117 @@ def drained(peer):
         pass
 
 
-# Attacks of a publisher, on each that connects
+# Attacks of a publisher, on each that connects; with what its reader must come to: a link and the value of "t"
+
+UP, DENIED, LOST, WRONG_KEY, SILENT = 1, -3, -4, -5, -6
+DEAF = 9  # LOST; or UP and nothing comes any more: libzmq 4.3.4 does not always end the connection then
+VALUE = [b"t\0", bytes(8)]
+PUBLISHERS = []
+
 
 def pub_low_order(peer, secret, which):
     peer.serve(secret, LOW_ORDER[int(which)])
+
+
+def add_greetings():
+    for name, link, data in (
+            ("nothing", SILENT, b""), ("half a greeting", SILENT, greeting(server=1)[:20]),
+            ("HTTP", WRONG_KEY, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+            ("TLS", WRONG_KEY, b"\x15\3\1\0\2\2\x28"), ("SSH", WRONG_KEY, b"SSH-2.0-x\r\n"),
+            ("zeros", WRONG_KEY, bytes(500)), ("random bytes", WRONG_KEY, os.urandom(5000)),
+            ("ZMTP 1.0", WRONG_KEY, b"\1\0" * 100),
+            ("ZMTP 2.0", WRONG_KEY, b"\xff" + bytes(8) + b"\x7f\1\1\0\0" + b"\0\1x" * 50),
+            ("NULL", WRONG_KEY, greeting(b"NULL") + Peer.framed(b"\5READY" + metadata(Socket_Type="XPUB"), 4)),
+            ("PLAIN", WRONG_KEY, greeting(b"PLAIN", server=1) + Peer.framed(b"\7WELCOME", 4)),
+            ("no mechanism", WRONG_KEY, greeting(b"")),
+            ("a greeting alone", SILENT, greeting(server=1)),
+            ("a command of 2^63 bytes", WRONG_KEY, greeting(server=1) + b"\6\x7f" + b"\xff" * 7),
+            ("a command of 2^64 bytes", WRONG_KEY, greeting(server=1) + b"\6" + b"\xff" * 8),
+            ("an empty command", WRONG_KEY, greeting(server=1) + b"\4\0"),
+            ("a message before the handshake", WRONG_KEY, greeting(server=1) + b"\0\2t\0"),
+            ("a WELCOME too short", WRONG_KEY, greeting(server=1) + Peer.framed(b"\7WELCOME" + bytes(159), 4)),
+            ("a WELCOME too long", WRONG_KEY, greeting(server=1) + Peer.framed(b"\7WELCOME" + bytes(161), 4)),
+            ("a WELCOME of zeros", WRONG_KEY, greeting(server=1) + Peer.framed(b"\7WELCOME" + bytes(160), 4)),
+            ("READY too early", WRONG_KEY, greeting(server=1) + Peer.framed(b"\5READY" + bytes(100), 4)),
+            ("ERROR without a reason", WRONG_KEY, greeting(server=1) + Peer.framed(b"\5ERROR", 4)),
+            ("ERROR with too long a reason", WRONG_KEY, greeting(server=1) + Peer.framed(b"\5ERROR\xff400", 4))):
+        PUBLISHERS.append((name, lambda peer, secret, data=data: peer.sock.sendall(data), link, "-"))
+
+
+def add_refusals():
+    """Answers to INITIATE. Of READY's properties, libzmq ignores what it cannot read."""
+    def refuse(reason):
+        def attack(peer, secret):
+            peer.serve(secret, answer=lambda: peer.command(b"\5ERROR" + bytes([len(reason)]) + reason))
+        return attack
+    for reason, link in (("400", DENIED), ("300", DENIED), ("500", DENIED), ("999", WRONG_KEY),
+                         ("", WRONG_KEY), ("4", WRONG_KEY), ("\0\0\0", WRONG_KEY), ("x" * 255, WRONG_KEY)):
+        PUBLISHERS.append(("ERROR with reason %r" % reason[:9], refuse(reason.encode()), link, "-"))
+    for name, properties in (("a name that is longer than all", b"\xffx"), ("a name without value", b"\1x"),
+                             ("a value of 4 GB", b"\1x\xff\xff\xff\xff"), ("a value of 2 GB", b"\1x\x7f\xff\xff\xff"),
+                             ("no name", b"\0\0\0\0\0"), ("another socket type", metadata(Socket_Type="REP")),
+                             ("200 kB", metadata(Socket_Type="XPUB", X_=200000 * "x"))):
+        def attack(peer, secret, properties=properties):
+            peer.serve(secret, answer=lambda: peer.ready(properties))
+        PUBLISHERS.append(("READY with " + name, attack,
+                           WRONG_KEY if name in ("a name that is longer than all", "another socket type") else UP, "-"))
+
+    def unreadable(peer, secret):
+        peer.serve(secret, answer=lambda: peer.command(b"\5READY" + bytes(100)))
+    PUBLISHERS.append(("READY of zeros", unreadable, WRONG_KEY, "-"))
+
+
+def add_messages():
+    """After a good handshake."""
+    def attack(make):
+        def send(peer, secret):
+            peer.serve(secret)
+            peer.receive()  # the subscription
+            peer.sock.sendall(make(peer) + peer.message(*VALUE, b"end"))
+        return send
+
+    def broken(sealed):
+        return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+    def again(peer):
+        sealed = peer.message(*VALUE, b"1")
+        return sealed + sealed
+
+    def floods(title):
+        return lambda peer: b"".join(peer.message(title, struct.pack("<q", i), b"x" * 100) for i in range(20000))
+
+    for name, link, value, make in (
+            ("a message in clear", LOST, "-", lambda peer: Peer.framed(b"t\0")),
+            ("a box that was changed", DEAF, "-", lambda peer: broken(peer.sealed(b"t\0"))),
+            ("the same box again", DEAF, "1", again),
+            ("a box too short", DEAF, "-", lambda peer: Peer.framed(b"\7MESSAGE" + bytes(24))),
+            ("a box of nothing", DEAF, "-", lambda peer: Peer.framed(
+                b"\7MESSAGE" + peer.short_nonce() + box(b"", peer.prefix + struct.pack(">Q", peer.nonce), peer.key))),
+            ("READY once more", DEAF, "-", lambda peer: Peer.framed(b"\5READY" + bytes(100), 4)),
+            ("a part over the limit", LOST, "-", lambda peer: peer.sealed(b"t\0", True) + peer.sealed(bytes(8), True)
+             + peer.sealed(bytes(1000001))),
+            ("a part of 2^63 bytes", LOST, "-", lambda peer: b"\2\x7f" + b"\xff" * 7),
+            ("a part of the limit", UP, "end", lambda peer: peer.message(*VALUE, bytes(1000000))),
+            ("half a message", LOST, "-", lambda peer: peer.sealed(b"t\0", True) + peer.sealed(b"", True) + b"\xff\xff"),
+            ("10,000 parts", UP, "end", lambda peer: peer.message(*VALUE, *[b"x"] * 10000)),
+            ("10,000 parts and no title", UP, "end", lambda peer: peer.message(*[b""] * 10000)),
+            ("one frame", UP, "end", lambda peer: b"".join(map(peer.message, (b"", b"\0", b"t", b"t\0", bytes(100000))))),
+            ("no NUL, more than one, none but one", UP, "end", lambda peer: b"".join(
+                peer.message(title, bytes(8), b"1") for title in (b"t", b"\0t\0", b"t\0\0", b"t\0t\0", b"\0", b""))),
+            ("times of all sizes", UP, "end", lambda peer: b"".join(
+                peer.message(b"t\0", bytes(i), b"1") for i in (*range(8), *range(9, 40), 100000))),
+            ("titles that nobody asked for", UP, "end", lambda peer: b"".join(
+                peer.message(title + b"\0", bytes(8), b"1") for title in (b"u", b"T", b"tt", b"t" * 70000, os.urandom(9)))),
+            ("PING too short", UP, "end", lambda peer: peer.sealed(b"\4PING", command=True)),
+            ("PING with 1,000 bytes", UP, "end", lambda peer: peer.sealed(b"\4PING\0\1" + bytes(1000), command=True)),
+            ("PONG unasked", UP, "end", lambda peer: peer.sealed(b"\4PONG" + bytes(16), command=True)),
+            ("SUBSCRIBE, CANCEL", UP, "end", lambda peer: peer.sealed(b"\x09SUBSCRIBEt\0", command=True)
+             + peer.sealed(b"\6CANCELt\0", command=True)),
+            ("a command that there is not", UP, "end", lambda peer: peer.sealed(b"\3XYZ", command=True)),
+            ("an empty command in a box", UP, "end", lambda peer: peer.sealed(b"", command=True)),
+            ("20,000 values at once", UP, "end", floods(b"t\0")),
+            ("20,000 values of another title", UP, "end", floods(b"u\0"))):
+        PUBLISHERS.append((name, attack(make), link, value))
 
 
 # Attacks of a subscriber
@@ -263,36 +374,47 @@ def sub_many(connect, server, count, length):
     say("MANY", count, "served" if peer.served() else "cut")
 
 
+def listen(attack, *words):
+    """Attack each that connects: the public key and the port."""
+    public, secret = key_pair()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(sock):
+        peer = Peer(sock)
+        try:
+            attack(peer, secret, *words)
+        except (OSError, ValueError):
+            pass
+        drained(peer)
+
+    def accept():
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return z85_encode(public), listener.getsockname()[1]
+
+
 def main():
-    role, words = sys.argv[1], sys.argv[2:]
+    role, *words = sys.argv[1:]
     if role == "pub":
-        public, secret = key_pair()
-        attack = globals()["pub_" + words[0]]
-        listener = socket.create_server(("127.0.0.1", 0))
-        say("READY", z85_encode(public), listener.getsockname()[1])
-
-        def serve(sock):
-            peer = Peer(sock)
-            try:
-                attack(peer, secret, *words[1:])
-                say("DONE")
-                drained(peer)
-            except (OSError, ValueError) as e:
-                say("ENDED", e)
-
-        def work():
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        say("READY", *listen(globals()["pub_" + words[0]], *words[1:]))
+    elif role == "pubs":
+        for add in (add_greetings, add_refusals, add_messages):
+            add()
+        say("READY", len(PUBLISHERS))
+        for name, attack, link, value in PUBLISHERS:
+            say("AT", *listen(attack), link, value, name)
     else:
-        server, port = z85_decode(words[0]), int(words[1])
-        attack = globals()["sub_" + words[2]]
+        server, port, attack, *words = words
         say("READY")
 
         def work():
-            attack(lambda: Peer(socket.create_connection(("127.0.0.1", port))), server, *words[3:])
+            globals()["sub_" + attack](lambda: Peer(socket.create_connection(("127.0.0.1", port))), z85_decode(server),
+                                       *words)
             say("DONE")
 
-    threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=work, daemon=True).start()
     while os.read(0, 65536):
         pass
     os._exit(0)
