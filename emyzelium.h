@@ -206,7 +206,7 @@
  *                                          first attempts get an eighth, a quarter,
  *                                          half of it
  *     EMZ_CONNECT_TIMEOUT_MS     20000     for a host to accept                     implementation
- *     EMZ_HANDSHAKE_TIMEOUT_MS   30000     for the peer's part of the handshake     implementation
+ *     EMZ_HANDSHAKE_TIMEOUT_MS   30000     for the other one's part of a handshake  implementation
  *     EMZ_RETRY_PERCENT          100       longer or shorter pauses                 implementation
  *     EMZ_LINGER_MS              250       for the last emit to leave, in free      implementation
  *
@@ -1878,6 +1878,8 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
     } options[] = {
         {EMZ_I_PUBLISHER, ZMQ_LINGER, EMZ_LINGER_MS}, /* the last emit before free */
         {EMZ_I_PUBLISHER, ZMQ_CURVE_SERVER, 1},
+        {EMZ_I_PUBLISHER, ZMQ_HANDSHAKE_IVL,
+         EMZ_HANDSHAKE_TIMEOUT_MS}, /* for strangers that stop */
         {EMZ_I_PUBLISHER, ZMQ_SNDHWM, ef->queue_size},
         /* Never let it stop reading: libzmq (4.3.4, and later) aborts the process when a connection
          * ends while its queue is full, at the next heartbeat. */

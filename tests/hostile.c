@@ -8,7 +8,8 @@
 #include "tap.h"
 #include <sys/resource.h>
 
-static const char *self; /* this program */
+static const char *self;        /* this program */
+static int strangers_num = 200; /* at once; hostile N: so many */
 
 static int zmtp(child *c, const char *const *more) {
     const char *argv[16] = {getenv("PYTHON") ? getenv("PYTHON") : "python3", "tests/zmtp.py"};
@@ -228,6 +229,82 @@ static void test_publishers(void) {
     }
 }
 
+/* What this process has in memory, in kB. */
+static long memory(void) {
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f) {
+        (void)!fscanf(f, "%*d %ld", &pages);
+        fclose(f);
+    }
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int sub_start(child *c, emz_efunguz *of, const char *attack, int count) {
+    const char *argv[6] = {"sub"};
+    char port[16], number[16];
+    snprintf(port, sizeof port, "%d", emz_efunguz_port(of));
+    snprintf(number, sizeof number, "%d", count);
+    argv[1] = emz_efunguz_publickey(of);
+    argv[2] = port;
+    argv[3] = attack;
+    argv[4] = number;
+    argv[5] = NULL;
+    return zmtp(c, argv);
+}
+
+/* Strangers who stop half way, talk something else, or come with keys that nobody wants: all go
+ * again, cost nothing that stays, and are counted to the last one. */
+static void test_strangers(void) {
+    emz_efunguz *b = realm_new(NULL, NULL), *a;
+    const char *friends[1];
+    emz_config c;
+    const emz_etale *et;
+    long used[4] = {0, 0, 0, 0};
+    int round, before, n = strangers_num, most = 0;
+    memset(&c, 0, sizeof c);
+    friends[0] = emz_efunguz_publickey(b);
+    c.whitelist = friends;
+    c.whitelist_size = 1;
+    a = realm_new(NULL, &c);
+    emz_ehypha_add_etale(connect_realm(b, a), "t", &et);
+    emit_text(a, "t", "0");
+    until("a good subscriber", holds(et, "0"));
+    before = fds();
+    for (round = 1; round <= 3; round++) {
+        child half, keys;
+        char text[16];
+        int64_t begin = emz_now(), took;
+        snprintf(text, sizeof text, "%d", round);
+        ok(!sub_start(&half, a, "half", n) && child_says(&half, "HALF"),
+           "%d strangers that stop half way", n);
+        most = fds() > most ? fds() : most;
+        emit_text(a, "t", text);
+        until("the good one goes on", holds(et, text));
+        ok(!sub_start(&keys, a, "keys", n) && child_says(&keys, "IN"), "%d with keys of their own",
+           n);
+        snprintf(text, sizeof text, "IN 0 OF %d", n);
+        is_str(keys.line, text, "nobody gets in");
+        ok(child_says(&half, "CLOSED"), "who stopped is put out");
+        took = emz_now() - begin;
+        child_end(&half);
+        child_end(&keys);
+        until("all have gone", a->gate.visits.count == 1);
+        is(emz_efunguz_in_absorbing_num(a), 1, "one absorbs");
+        is(emz_efunguz_in_permitted_num(a), 1, "one was permitted");
+        is(emz_efunguz_in_attempted_num(a), 1 + round * n, "each key was counted");
+        until("the file descriptors are back", fds() <= before);
+        used[round] = memory();
+        printf("# round %d: %.1f s; %d fds, %d at most; %ld kB\n", round, (double)took / 1e6, fds(),
+               most, used[round]);
+    }
+#ifndef __SANITIZE_ADDRESS__ /* it keeps freed memory for a while, and looks for leaks itself */
+    ok(used[3] - used[1] < 4096, "and memory does not grow with the rounds");
+#endif
+    realm_free(a);
+    realm_free(b);
+}
+
 int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -238,9 +315,11 @@ int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "publisher")) {
         return publisher();
     }
+    strangers_num = argc == 2 ? atoi(argv[1]) : strangers_num;
     test_low_order_publisher();
     test_low_order_subscriber();
     test_long_titles();
     test_publishers();
+    test_strangers();
     return tap_end();
 }

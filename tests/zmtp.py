@@ -395,6 +395,58 @@ def listen(attack, *words):
     return z85_encode(public), listener.getsockname()[1]
 
 
+def sub_half(connect, server, count):
+    """Connections that stop half way, or that are no such thing; all are held open."""
+    def after_hello(peer):
+        peer.hello(server)
+
+    def wrong_key(peer):
+        peer.hello(key_pair()[0])
+
+    def wrong_cookie(peer):
+        peer.hello(server)
+        peer.expect(b"WELCOME")
+        peer.command(b"\x08INITIATE" + bytes(300))
+
+    def half_frame(peer):
+        peer.greet(0)
+        peer.sock.sendall(b"\4\xc8\5HELLO")
+
+    def said(data):
+        return lambda peer: peer.sock.sendall(data)
+
+    ways = (after_hello, wrong_key, wrong_cookie, half_frame, said(b""), said(greeting()), said(greeting()[:11]),
+            said(b"\xff"), said(b"GET / HTTP/1.1\r\n\r\n"), said(b"\x16\3\1\2\0\1\0\1\xfc\3\3" + os.urandom(512)),
+            said(b"\1\0"), said(b"\xff" + bytes(8) + b"\x7f\1\2\0\0"), said(os.urandom(100)), said(b"\0" * 100),
+            said(greeting(b"NULL") + Peer.framed(b"\5READY" + metadata(Socket_Type="SUB"), 4)),
+            said(greeting(b"PLAIN") + Peer.framed(b"\5HELLO\1a\1b", 4)),
+            said(greeting() + b"\6" + b"\xff" * 8), said(greeting() + Peer.framed(b"\5HELLO" + bytes(100000), 4)))
+    peers = [connect() for _ in range(int(count))]
+    for i, peer in enumerate(peers):
+        try:
+            ways[i % len(ways)](peer)
+        except OSError:
+            pass
+    say("HALF", len(peers))
+    for peer in peers:
+        drained(peer)
+    say("CLOSED", len(peers))
+
+
+def sub_keys(connect, server, count):
+    """As many handshakes, each with a key of its own."""
+    let_in = 0
+    for _ in range(int(count)):
+        peer = connect()
+        try:
+            peer.subscribe_to(server)
+            let_in += 1
+        except (OSError, ValueError):
+            pass
+        peer.sock.close()
+    say("IN", let_in, "OF", count)
+
+
 def main():
     role, *words = sys.argv[1:]
     if role == "pub":
