@@ -305,6 +305,45 @@ static void test_strangers(void) {
     realm_free(b);
 }
 
+/* More strangers than the publisher has file descriptors: those inside stay, and afterwards others
+ * come in again. */
+static void test_exhaustion(void) {
+    const char *argv_pub[] = {self, "publisher", NULL};
+    const char *argv_sub[] = {"sub", NULL, NULL, "half", "200", NULL};
+    char publickey[64] = "", port[16] = "";
+    emz_efunguz *b = realm_new(NULL, NULL), *late = realm_new(NULL, NULL);
+    emz_ehypha *eh = NULL;
+    const emz_etale *et = NULL, *et_late = NULL;
+    struct rlimit usual, few;
+    child pub, half;
+    getrlimit(RLIMIT_NOFILE, &usual);
+    few = usual;
+    few.rlim_cur = 100;
+    setrlimit(RLIMIT_NOFILE, &few);
+    ok(!child_start(&pub, argv_pub) && child_says(&pub, "READY") &&
+           sscanf(pub.line, "READY %63s %15s", publickey, port) == 2,
+       "a publisher with at most 100 file descriptors");
+    setrlimit(RLIMIT_NOFILE, &usual);
+    emz_efunguz_add_ehypha_direct(b, publickey, "127.0.0.1", atoi(port), &eh);
+    emz_ehypha_add_etale(eh, "t", &et);
+    child_tell(&pub, "1");
+    until("a good subscriber", holds(et, "1"));
+    argv_sub[1] = publickey;
+    argv_sub[2] = port;
+    ok(!zmtp(&half, argv_sub) && child_says(&half, "HALF"), "200 strangers");
+    child_tell(&pub, "2");
+    until("who is inside goes on", holds(et, "2"));
+    emz_efunguz_add_ehypha_direct(late, publickey, "127.0.0.1", atoi(port), &eh);
+    emz_ehypha_add_etale(eh, "t", &et_late);
+    until("somebody else gets in after them", holds(et_late, "2"));
+    close(pub.in);
+    ok(child_says(&pub, "ENDED"), "the publisher ends as it should");
+    child_end(&half);
+    child_end(&pub);
+    realm_free(b);
+    realm_free(late);
+}
+
 int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -321,5 +360,6 @@ int main(int argc, char **argv) {
     test_long_titles();
     test_publishers();
     test_strangers();
+    test_exhaustion();
     return tap_end();
 }
