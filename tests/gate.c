@@ -2,9 +2,42 @@
  * wire contract byte by byte, against peers on bare libzmq. */
 #define _POSIX_C_SOURCE   200809L
 #define EMZ_RETRY_PERCENT 10
+#include <zmq.h>
+
+/* Every zmq_bind of the implementation goes through here, so that a test may take the port first. */
+static int bind_hook(void *socket, const char *endpoint);
+#define zmq_bind bind_hook
 #define EMYZELIUM_IMPLEMENTATION
 #include "../emyzelium.h"
+#undef zmq_bind
 #include "tap.h"
+
+static int thief = -1, thief_wanted; /* a foreign socket on our port; what to do at the next bind */
+
+/* Take a port as soon as it is free. */
+static int socket_listening(const struct sockaddr_in *at) {
+    const int one = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    while (bind(fd, (const struct sockaddr *)at, sizeof *at)) {
+        zmq_poll(NULL, 0, 1);
+    }
+    listen(fd, 1);
+    return fd;
+}
+
+static int bind_hook(void *socket, const char *endpoint) {
+    if (thief_wanted && strncmp(endpoint, "tcp:", 4) == 0) {
+        struct sockaddr_in at;
+        memset(&at, 0, sizeof at);
+        at.sin_family = AF_INET;
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        at.sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1));
+        thief = socket_listening(&at);
+        thief_wanted = 0;
+    }
+    return zmq_bind(socket, endpoint);
+}
 
 static char pub_[8][EMZ_KEY_Z85_SIZE], sec_[8][EMZ_KEY_Z85_SIZE]; /* key pairs */
 static const char *key[8] = {pub_[0], pub_[1], pub_[2], pub_[3],
@@ -292,6 +325,107 @@ static void test_whitelist(void) {
     realm_free(m);
 }
 
+/* While the gate is rebuilt, another program takes its port: the publisher says so until it has it
+ * back, and nothing is lost. */
+static void test_port_taken(void) {
+    emz_efunguz *a = closed(key + 1, 3, 1), *b = realm_new(sec_[1], NULL),
+                *m = realm_new(sec_[2], NULL);
+    emz_ehypha *ba = connect_realm(b, a), *ma = connect_realm(m, a);
+    const emz_etale *eb, *em;
+    int port = emz_efunguz_port(a);
+    emz_ehypha_add_etale(ba, "t", &eb);
+    emz_ehypha_add_etale(ma, "t", &em);
+    emit_text(a, "t", "1");
+    until("two subscribers", holds(eb, "1") && holds(em, "1"));
+    thief_wanted = 1;
+    is(emz_efunguz_del_whitelist_publickeys(a, key + 2, 1), EMZ_OK, "delete one");
+    ok(thief >= 0, "another program has taken the port");
+    is(emz_efunguz_whitelist_size(a), 2, "the key is deleted all the same");
+    errno = 0;
+    is(emit_text(a, "t", "2"), EMZ_ERR_BIND, "emit says that nobody can subscribe");
+    is(errno, EADDRINUSE, "... and why");
+    until("both are cut off",
+          emz_ehypha_link(ba) != EMZ_LINK_UP && emz_ehypha_link(ma) != EMZ_LINK_UP);
+    is(emz_efunguz_in_absorbing_num(a), 0, "nobody absorbs");
+    is(emz_efunguz_add_whitelist_publickeys(a, key + 4, 1), EMZ_OK, "the whitelist can be changed");
+    is(emz_efunguz_del_whitelist_publickeys(a, key + 3, 1), EMZ_OK, "... both ways");
+    is(emit_text(a, "t", "2"), EMZ_ERR_BIND, "emit still says so");
+    close(thief);
+    thief = -1;
+    until("with the port free, emit works again", emit_text(a, "t", "3") == EMZ_OK);
+    is(emz_efunguz_port(a), port, "it is the same port");
+    until("the permitted one is back and has the last value", holds(eb, "3"));
+    until("the deleted one is denied", emz_ehypha_link(ma) == EMZ_LINK_DENIED);
+    ok(holds(em, "1"), "and got nothing");
+    until("one absorbs", emz_efunguz_in_absorbing_num(a) == 1);
+    is(emz_efunguz_in_permitted_num(a), 3, "three connections were permitted in all");
+    realm_free(a);
+    realm_free(b);
+    realm_free(m);
+}
+
+/* Who may come changes again and again: all links follow, and the counters are exact. */
+static void test_changes(void) {
+    enum { peers = 4, rounds = 8 };
+    emz_efunguz *a = closed(key, 0, 1), *b[peers];
+    emz_ehypha *eh[peers];
+    const emz_etale *et[peers];
+    uint64_t ups = 0;
+    int round, i, in[peers] = {0};
+    for (i = 0; i < peers; i++) {
+        b[i] = realm_new(sec_[i + 1], NULL);
+        eh[i] = connect_realm(b[i], a);
+        emz_ehypha_add_etale(eh[i], "t", &et[i]);
+    }
+    for (round = 1; round <= rounds; round++) {
+        int64_t begin = emz_now(), out = 0, back = 0;
+        char text[16];
+        int rebuilt = 0, settled = 0;
+        uint64_t wanted = 0;
+        snprintf(text, sizeof text, "%d", round);
+        if (round % 4 == 0) { /* replace the whole list */
+            emz_efunguz_clear_whitelist_publickeys(a);
+        }
+        for (i = 0; i < peers; i++) {
+            int want = round >> i % 3 & 1;
+            is(want ? emz_efunguz_add_whitelist_publickeys(a, key + i + 1, 1)
+                    : emz_efunguz_del_whitelist_publickeys(a, key + i + 1, 1),
+               EMZ_OK, "round %d: %s %d", round, want ? "let in" : "put out", i);
+            rebuilt |= in[i] && (!want || round % 4 == 0);
+            wanted += (uint64_t)want;
+        }
+        emit_text(a, "t", text); /* before anybody is back */
+        while (!settled && emz_now() - begin < 60000000) {
+            int gone = 1;
+            pump();
+            zmq_poll(NULL, 0, 1);
+            settled = emz_efunguz_in_absorbing_num(a) == wanted;
+            for (i = 0; i < peers; i++) {
+                int want = round >> i % 3 & 1;
+                settled &= want ? holds(et[i], text) : emz_ehypha_link(eh[i]) == EMZ_LINK_DENIED;
+                gone &= want || emz_ehypha_link(eh[i]) == EMZ_LINK_DENIED;
+            }
+            out = gone && !out ? emz_now() : out;
+        }
+        back = emz_now();
+        ok(settled, "round %d: who may has the value, who may not is denied", round);
+        printf("# put out after %.3f s, all as it must be after %.3f s (retries at a tenth of the "
+               "usual pause)\n",
+               (double)(out - begin) / 1e6, (double)(back - begin) / 1e6);
+        for (i = 0; i < peers; i++) {
+            int want = round >> i % 3 & 1;
+            ups += (uint64_t)(want && (!in[i] || rebuilt));
+            in[i] = want;
+        }
+        is(emz_efunguz_in_permitted_num(a), ups, "round %d: each permission was counted once",
+           round);
+    }
+    realm_free(a);
+    for (i = 0; i < peers; i++) {
+        realm_free(b[i]);
+    }
+}
+
 static void file_is(const char *text) {
     FILE *f = fopen(scratch, "wb");
     if (f) {
@@ -403,6 +537,8 @@ int main(void) {
     test_retain(0);
     test_retain(1);
     test_whitelist();
+    test_port_taken();
+    test_changes();
     test_file();
     test_upstream();
     test_strangers();
