@@ -1377,10 +1377,16 @@ static zmq_fd_t emz_i_net_prepare(zmq_fd_t fd) {
     return fd;
 }
 
+/* The local port of a socket, 0 if there is none. */
+static int emz_i_net_port(zmq_fd_t fd) {
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
+    return getsockname(fd, (struct sockaddr *)&at, &size) ? 0 : ntohs(at.sin_port);
+}
+
 /* A socket bound to 127.0.0.1 and a port of the system's choice. */
 static zmq_fd_t emz_i_net_loopback(int *port) {
     struct sockaddr_in at;
-    socklen_t size = sizeof at;
     zmq_fd_t fd = emz_i_net_prepare(socket(AF_INET, SOCK_STREAM, 0));
     if (fd == EMZ_I_NO_FD) {
         return fd;
@@ -1388,10 +1394,9 @@ static zmq_fd_t emz_i_net_loopback(int *port) {
     memset(&at, 0, sizeof at);
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, (struct sockaddr *)&at, size) || getsockname(fd, (struct sockaddr *)&at, &size)) {
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) || !(*port = emz_i_net_port(fd))) {
         emz_i_net_close(&fd);
     }
-    *port = ntohs(at.sin_port);
     return fd;
 }
 
@@ -2468,6 +2473,7 @@ static int emz_i_receive(emz_i_source *s);
 static int emz_i_ehypha_serve(emz_i_source *s);
 static void emz_i_tunnel_close(emz_ehypha *eh);
 static void emz_i_tunnel_dial(emz_ehypha *eh);
+static void emz_i_tunnel_expect(emz_ehypha *eh, zmq_fd_t subscriber);
 
 static void emz_i_disconnect(emz_ehypha *eh) {
     if (*eh->endpoint) {
@@ -2558,6 +2564,9 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
         trying = eh->stage == EMZ_I_CONNECTING || eh->stage == EMZ_I_SHAKING;
         if (event == ZMQ_EVENT_CONNECTED && eh->stage == EMZ_I_CONNECTING) {
             emz_i_enter(eh, EMZ_I_SHAKING);
+            if (eh->tunnel) {
+                emz_i_tunnel_expect(eh, (zmq_fd_t)value);
+            }
         } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && trying) {
             emz_i_enter(eh, EMZ_I_TALKING);
             emz_i_link(eh, EMZ_LINK_UP, 0);
@@ -2571,7 +2580,8 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
         } else if (event == ZMQ_EVENT_DISCONNECTED && eh->stage == EMZ_I_TALKING) {
             emz_i_fail(eh, EMZ_LINK_LOST, 0);
         } else if (event == ZMQ_EVENT_CONNECT_RETRIED && eh->stage == EMZ_I_CONNECTING) {
-            emz_i_fail(eh, EMZ_LINK_UNREACHABLE, 0);
+            /* libzmq does not tell whether it was for lack of a descriptor */
+            emz_i_fail(eh, emz_i_net_spare(1) ? EMZ_LINK_EXHAUSTED : EMZ_LINK_UNREACHABLE, 0);
         }
     }
     return 1;
@@ -2700,25 +2710,28 @@ static void emz_i_tunnel_dial(emz_ehypha *eh) {
     }
 }
 
-/* The onion is reached. The subscribing socket shall come from a port that is free now: so we
- * know it from any other program of this machine that connects to the listener. */
+/* The onion is reached: the subscribing socket shall connect to the listener. */
 static void emz_i_tunnel_admit(emz_ehypha *eh) {
     emz_i_tunnel *tunnel = eh->tunnel;
     int port = 0;
-    zmq_fd_t taken = emz_i_net_loopback(&tunnel->local_port);
     (void)emz_i_want(&eh->ef->poller, &tunnel->proxy, 0); /* the peer may speak first: later */
     tunnel->listener.fd = emz_i_net_loopback(&port);
-    if (taken == EMZ_I_NO_FD || tunnel->listener.fd == EMZ_I_NO_FD ||
-        listen(tunnel->listener.fd, 16) ||
-        emz_i_want(&eh->ef->poller, &tunnel->listener, ZMQ_POLLIN)) {
-        emz_i_net_close(&taken);
+    if (tunnel->listener.fd == EMZ_I_NO_FD || listen(tunnel->listener.fd, 16)) {
         emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
         return;
     }
-    emz_i_net_close(&taken);
-    snprintf(eh->endpoint, sizeof eh->endpoint, "tcp://127.0.0.1:%d;127.0.0.1:%d",
-             tunnel->local_port, port);
+    snprintf(eh->endpoint, sizeof eh->endpoint, "tcp://127.0.0.1:%d", port);
     emz_i_connect(eh);
+}
+
+/* The subscribing socket has connected to the listener: by the port that it comes from we know it
+ * from any other program of this machine that does. (To choose that port before would be simpler,
+ * but where no descriptor is left, libzmq aborts when it looks up an address to come from.) */
+static void emz_i_tunnel_expect(emz_ehypha *eh, zmq_fd_t subscriber) {
+    eh->tunnel->local_port = emz_i_net_port(subscriber);
+    if (emz_i_want(&eh->ef->poller, &eh->tunnel->listener, ZMQ_POLLIN)) {
+        emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
+    }
 }
 
 static int emz_i_listener_serve(emz_i_source *s) {
