@@ -2319,7 +2319,7 @@ static emz_result emz_i_gate_open(emz_efunguz *ef, uint64_t patience) {
     }
     snprintf(endpoint, sizeof endpoint, "tcp://%s%s%s:%s", v6 ? "[" : "", ef->bind_host,
              v6 ? "]" : "", port);
-    while (zmq_bind(gate->socket, endpoint)) {
+    while (emz_i_net_spare(2) || zmq_bind(gate->socket, endpoint)) {
         if (zmq_errno() != EADDRINUSE || emz_i_ms(ef) >= end) {
             goto failed;
         }
