@@ -521,8 +521,9 @@ EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
 
 /* Publish count parts under a title: all of it or, with an error, nothing. title: bytes up to the
  * NUL, may be "". parts may be NULL when count is 0. The data is copied. It never blocks: a
- * subscriber whose queue is full misses it. The value is kept and handed to each new subscriber of
- * the title, unless no_retain. Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the
+ * subscriber whose queue is full misses it, and asks for the last values when it has caught up (one
+ * with this file does). The value is kept and handed to each new subscriber of the title, unless
+ * no_retain. Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the
  * port could not be taken again after a change of the whitelist (it is being retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
@@ -744,6 +745,8 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_GATE_BATCH   4096  /* subscriptions, authentications, events */
 #define EMZ_I_PUMP_BATCH   64    /* chunks a direction of a tunnel */
 #define EMZ_I_CHUNK        65536 /* bytes that a tunnel moves at once */
+#define EMZ_I_OWED_MS      20    /* until a kept value is sent again that a queue had no room for */
+#define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again */
 #define EMZ_I_REBIND_MS    500   /* how long a whitelist change waits to get its port back */
 #define EMZ_I_BANNED_MAX   1024  /* keys of subscribers that broke the protocol */
 #define EMZ_I_LOG_MAX      20    /* lines a second that strangers can cause */
@@ -1221,6 +1224,17 @@ static int64_t emz_i_wire_get_time(const unsigned char data[8]) {
     return u <= INT64_MAX ? (int64_t)u : -(int64_t)(UINT64_MAX - u) - 1;
 }
 
+/* a - b of times, of which one is anything that the network may bring. */
+static int64_t emz_i_apart(int64_t a, int64_t b) {
+    if (b < 0 && a > INT64_MAX + b) {
+        return INT64_MAX;
+    }
+    if (b > 0 && a < INT64_MIN + b) {
+        return INT64_MIN;
+    }
+    return a - b;
+}
+
 /* Is it an etale's message? The title's length, or -1 for what a receiver ignores. */
 static int emz_i_wire_etale(const emz_i_frames *frames, size_t max_part_size) {
     size_t i;
@@ -1695,11 +1709,12 @@ typedef struct emz_i_visit {
 typedef struct emz_i_retained {
     emz_i_node node; /* the key: its title without the NUL, right behind this struct */
     emz_i_frames frames;
+    int owed; /* a new subscriber's queue had no room for it */
 } emz_i_retained;
 
 /* The publishing socket and who comes to it. */
 typedef struct emz_i_gate {
-    void *socket; /* NULL: could not be opened again; retried at due */
+    void *socket; /* NULL: could not be opened again */
     emz_i_source source;
     emz_i_monitor monitor;
     int manual;         /* libzmq sends what follows a subscription to that subscriber alone */
@@ -1711,7 +1726,7 @@ typedef struct emz_i_gate {
     uint64_t absorbing; /* connections after their handshake */
     uint64_t refused;   /* connections refused and still open */
     int failing;        /* the last event was a failed handshake: its end comes next */
-    uint64_t due;
+    uint64_t due;       /* when to try that again, or to send what is owed */
 } emz_i_gate;
 
 struct emz_efunguz {
@@ -1792,13 +1807,16 @@ struct emz_ehypha {
     char endpoint[320];   /* of the present attempt, "" between two */
     emz_i_stage stage;
     emz_link link;
-    int reply;       /* the proxy's last refusal, 0: none */
-    uint64_t since;  /* milliseconds: in this stage */
-    uint64_t due;    /* when the stage is over */
-    int missed;      /* a message was lost, for lack of memory */
-    int behind;      /* more has come than one update() takes */
-    emz_link failed; /* how the last attempt ended, and */
-    unsigned fails;  /* how many times running */
+    int reply;        /* the proxy's last refusal, 0: none */
+    uint64_t since;   /* milliseconds: in this stage */
+    uint64_t due;     /* when the stage is over */
+    int missed;       /* a message was lost, for lack of memory */
+    int behind;       /* more has come than one update() takes */
+    int64_t lag;      /* microseconds: a value's shortest way yet, with the clocks' difference */
+    int64_t mark;     /* what was published before was on its way when backlog began, which */
+    uint64_t backlog; /* counts what of it has come */
+    emz_link failed;  /* how the last attempt ended, and */
+    unsigned fails;   /* how many times running */
 };
 
 struct emz_etale {
@@ -1886,6 +1904,7 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
         {EMZ_I_PUBLISHER, ZMQ_HANDSHAKE_IVL,
          EMZ_HANDSHAKE_TIMEOUT_MS}, /* for strangers that stop */
         {EMZ_I_PUBLISHER, ZMQ_SNDHWM, ef->queue_size},
+        {EMZ_I_PUBLISHER, ZMQ_XPUB_NODROP, 1}, /* say so when a queue is full */
         /* Never let it stop reading: libzmq (4.3.4, and later) aborts the process when a connection
          * ends while its queue is full, at the next heartbeat. */
         {ends, ZMQ_RCVHWM, 0},
@@ -2173,6 +2192,39 @@ static void emz_i_gate_ban(emz_efunguz *ef) {
     }
 }
 
+/* Send what is in ef->out to all who have room for it in their queues; the others miss it. */
+static int emz_i_gate_send(emz_efunguz *ef) {
+    int one = 1, zero = 0, failed = emz_i_send_frames(ef->gate.socket, &ef->out);
+    if (failed && zmq_errno() == EAGAIN) {
+        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &zero, sizeof zero);
+        failed = emz_i_send_frames(ef->gate.socket, &ef->out);
+        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &one, sizeof one);
+    }
+    return failed;
+}
+
+/* Send a kept value. For lack of room it is owed, and sent again later to all who hold the title
+ * then: who has it knows it by its time. */
+static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
+    int failed = emz_i_send_frames(ef->gate.socket, &kept->frames);
+    kept->owed = failed && zmq_errno() == EAGAIN;
+    if (kept->owed) {
+        emz_i_due(ef, &ef->gate.due, emz_i_ms(ef) + EMZ_I_OWED_MS);
+    }
+    return failed && !kept->owed ? -1 : 0;
+}
+
+static void emz_i_gate_pay(emz_efunguz *ef) {
+    size_t i;
+    ef->gate.due = EMZ_I_NEVER;
+    for (i = 0; i < ef->retained.count; i++) {
+        emz_i_retained *kept = (emz_i_retained *)ef->retained.at[i];
+        if (kept->owed && emz_i_gate_send_kept(ef, kept)) {
+            ef->gate.must_rebuild = 1;
+        }
+    }
+}
+
 /* Subscriptions: each new subscriber of a title gets its kept value. In libzmq's manual mode we
  * must say yes to each, and the next message goes to that subscriber alone, whatever it is: so one
  * is always sent, if need be an empty one, which receivers ignore. */
@@ -2201,8 +2253,9 @@ static int emz_i_gate_serve(emz_i_source *s) {
         } else if (!lost) {
             emz_i_gate_ban(ef);
         }
-        if (lost || (kept ? emz_i_send_frames(s->socket, &kept->frames)
-                          : ef->gate.manual && emz_i_send(s->socket, "", 0, 0))) {
+        if (lost ||
+            (kept ? emz_i_gate_send_kept(ef, kept)
+                  : ef->gate.manual && emz_i_send(s->socket, "", 0, 0) && zmq_errno() != EAGAIN)) {
             ef->gate.must_rebuild = 1; /* so that all ask again */
             return 1;
         }
@@ -2524,6 +2577,27 @@ static void emz_i_attempt(emz_ehypha *eh) {
     emz_i_connect(eh);
 }
 
+static int emz_i_subscribe(emz_ehypha *eh, const char *title, int option) {
+    emz_i_ready(&eh->ef->poller, &eh->source);
+    return zmq_setsockopt(eh->source.socket, option, title, strlen(title) + 1);
+}
+
+/* A subscription taken back and made again brings the kept value. */
+static void emz_i_ask_again(emz_ehypha *eh) {
+    int failed = 0;
+    size_t i;
+    for (i = 0; i < eh->etales.count; i++) {
+        const emz_etale *et = (const emz_etale *)eh->etales.at[i];
+        if (!et->paused) {
+            failed |= emz_i_subscribe(eh, emz_etale_title(et), ZMQ_UNSUBSCRIBE) ||
+                      emz_i_subscribe(eh, emz_etale_title(et), ZMQ_SUBSCRIBE);
+        }
+    }
+    eh->lag = INT64_MAX;
+    eh->mark = INT64_MIN;
+    emz_i_due(eh->ef, &eh->due, failed ? emz_i_ms(eh->ef) + EMZ_I_QUIET_MS : EMZ_I_NEVER);
+}
+
 /* A stage has lasted too long, or the pause long enough. */
 static void emz_i_overdue(emz_ehypha *eh) {
     switch (eh->stage) {
@@ -2544,6 +2618,7 @@ static void emz_i_overdue(emz_ehypha *eh) {
         emz_i_fail(eh, EMZ_LINK_SILENT, 0);
         break;
     case EMZ_I_TALKING:
+        emz_i_ask_again(eh);
         break;
     }
 }
@@ -2602,6 +2677,20 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
     return 1;
 }
 
+/* A publisher whose queue for us is full drops the newest values, and nobody tells. But so many must
+ * have been on their way at once: then, behind them, the last values are asked for again. */
+static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
+    int64_t lag = emz_i_apart(et->t_in, et->t_out);
+    eh->lag = lag < eh->lag ? lag : eh->lag;
+    if (et->t_out >= eh->mark) {
+        eh->mark = emz_i_apart(et->t_in, eh->lag);
+        eh->backlog = 0;
+    } else if (++eh->backlog >= (uint64_t)eh->ef->queue_size / 4 * 3 &&
+               eh->stage == EMZ_I_TALKING) {
+        emz_i_due(eh->ef, &eh->due, emz_i_ms(eh->ef) + EMZ_I_QUIET_MS);
+    }
+}
+
 /* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. 0, or
  * -1 without memory: the old value stays. */
 static int emz_i_absorb(emz_ehypha *eh) {
@@ -2636,6 +2725,7 @@ static int emz_i_absorb(emz_ehypha *eh) {
     }
     et->t_out = t_out;
     et->t_in = emz_now();
+    emz_i_backlog(eh, et);
     ef->updated += et->update != ef->update;
     et->update = ef->update;
     return 0;
@@ -2666,11 +2756,6 @@ static int emz_i_ehypha_serve(emz_i_source *s) {
     }
     eh->missed = 0;
     return left;
-}
-
-static int emz_i_subscribe(emz_ehypha *eh, const char *title, int option) {
-    emz_i_ready(&eh->ef->poller, &eh->source);
-    return zmq_setsockopt(eh->source.socket, option, title, strlen(title) + 1);
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -3019,6 +3104,8 @@ static emz_result emz_i_ehypha_new(emz_efunguz *ef, const char *publickey, const
     memcpy(eh->key, key, sizeof key);
     memcpy(eh->publickey, publickey, sizeof eh->publickey);
     memcpy(eh->host, host, strlen(host) + 1);
+    eh->lag = INT64_MAX;
+    eh->mark = INT64_MIN;
     eh->source.owner = eh->monitor.source.owner = eh;
     eh->source.serve = emz_i_ehypha_serve;
     eh->monitor.source.serve = emz_i_ehypha_monitor_serve;
@@ -3169,7 +3256,7 @@ static void emz_i_timers(emz_efunguz *ef) {
     }
     ef->due = EMZ_I_NEVER;
     if (now >= ef->gate.due) {
-        emz_i_gate_rebuild(ef);
+        (ef->gate.socket ? emz_i_gate_pay : emz_i_gate_rebuild)(ef);
     }
     next = ef->gate.due;
     for (i = 0; i < ef->ehyphae.count; i++) {
@@ -3615,7 +3702,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
             result = fresh && !emz_i_map_reserve(&ef->retained, 1) ? EMZ_OK : EMZ_ERR_MEMORY;
         }
     }
-    if (!result && emz_i_send_frames(ef->gate.socket, &ef->out)) {
+    if (!result && emz_i_gate_send(ef)) {
         int saved = zmq_errno();
         result = emz_i_zmq_result();
         emz_i_gate_rebuild(ef); /* a message that was begun cannot be taken back but so */
@@ -3634,6 +3721,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
         emz_i_map_add(&ef->retained, &fresh->node, fresh + 1, size);
     }
     if (kept) {
+        kept->owed = 0;
         emz_i_frames_swap(&kept->frames, &ef->out);
         emz_i_ready(&ef->poller, &ef->gate.source);
     }

@@ -258,6 +258,36 @@ static emz_efunguz *closed(const char *const *keys, size_t count, int only) {
     return realm_new(sec_[0], &c);
 }
 
+static size_t received(const emz_ehypha *eh) {
+    size_t i, n = 0;
+    for (i = 0; i < emz_ehypha_etale_count(eh); i++) {
+        n += emz_etale_t_in(emz_ehypha_etale_at(eh, i)) >= 0;
+    }
+    return n;
+}
+
+/* More kept values than a queue holds. */
+static void test_many_titles(void) {
+    enum { TITLES = 3000 };
+    static char data[5000];
+    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = connect_realm(b, a);
+    emz_part part;
+    char title[16];
+    int i, failed = 0;
+    part.data = data;
+    part.size = sizeof data;
+    for (i = 0; i < TITLES; i++) {
+        snprintf(title, sizeof title, "%d", i);
+        failed |= emz_ehypha_add_etale(eh, title, NULL) != EMZ_OK;
+        failed |= emz_efunguz_emit_etale(a, title, &part, 1) != EMZ_OK;
+    }
+    ok(!failed, "3,000 titles, kept before anybody reads them");
+    until("a new reader gets all of them", received(eh) == TITLES);
+    realm_free(b);
+    realm_free(a);
+}
+
 static void test_whitelist(void) {
     emz_efunguz *a = closed(key + 1, 1, 0), *b = realm_new(sec_[1], NULL),
                 *m = realm_new(sec_[2], NULL);
@@ -536,6 +566,7 @@ int main(void) {
     test_malformed();
     test_retain(0);
     test_retain(1);
+    test_many_titles();
     test_whitelist();
     test_port_taken();
     test_changes();

@@ -402,6 +402,42 @@ static void test_links(void) {
 }
 
 /* Over IPv6, and: what is emitted right before the end still arrives. */
+/* A reader that was away for so long that the queues overflowed ends with the newest all the same. */
+static void test_behind(void) {
+    static char data[20000];
+    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = connect_realm(b, a);
+    const emz_etale *busy, *quiet;
+    emz_part part;
+    size_t count;
+    int i, asked;
+    part.data = data;
+    part.size = sizeof data;
+    emz_ehypha_add_etale(eh, "busy", &busy);
+    emz_ehypha_add_etale(eh, "quiet", &quiet);
+    emit_text(a, "busy", "");
+    until("somebody reads", emz_etale_t_in(busy) >= 0);
+    for (i = 0; i < 3000; i++) { /* 60 MB: more than the system keeps */
+        memcpy(data, &i, sizeof i);
+        if (emz_efunguz_emit_etale(a, "busy", &part, 1)) {
+            break;
+        }
+    }
+    is(i, 3000, "3,000 values are emitted while the reader is away");
+    emit_text(a, "quiet", "at last");
+    until("then it gets the last one", holds(quiet, "at last"));
+    until("and the newest of the others", emz_etale_parts(busy, &count) && count == 1 &&
+                                              emz_etale_parts(busy, NULL)->size == sizeof data &&
+                                              !memcmp(emz_etale_parts(busy, NULL)->data, data, 4));
+    asked = updated;
+    for (i = 0; i < 300; i++) {
+        pump();
+    }
+    is(updated, asked, "what it has already is no news");
+    realm_free(b);
+    realm_free(a);
+}
+
 static void test_last_words(void) {
     emz_config c;
     emz_efunguz *a, *b = realm_new(NULL, NULL);
@@ -461,6 +497,7 @@ int main(void) {
     test_wait();
     test_limits();
     test_links();
+    test_behind();
     test_last_words();
     test_log();
     is(fds(), fds_before, "all file descriptors are back");
