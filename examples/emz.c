@@ -39,6 +39,7 @@ enum {
     MAX_TITLES = 1000, /* that a catalogue may name */
     GRACE_MS = 3000,   /* for a subscriber that has come, to receive */
     SLICE_MS = 250,    /* longest sleep: a signal may come right before it */
+    CHUNK = 65536,     /* of standard input */
     LINES = 100        /* of standard input in 10 ms; more would overflow a subscriber's queue */
 };
 
@@ -511,7 +512,6 @@ static void emit_line(publisher *p, const options *o, char *line, size_t size) {
 
 /* Publishes some lines, or waits a moment for more. */
 static void emit_lines(publisher *p, const options *o) {
-    enum { CHUNK = 65536 };
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     char *newline;
     for (int n = 0; n < LINES; n++) {
@@ -577,6 +577,8 @@ static int cmd_pub(options *o) {
             "without --every");
     if (allow(o, NULL) > 0)
         return WRONG;
+    p.room = CHUNK + 1;
+    p.input = take(p.room, 1);
     p.catalogue = take(2 * MAX_TITLES, sizeof *p.catalogue);
     p.ef = open_efunguz(o, config);
     allow(o, p.ef);

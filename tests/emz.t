@@ -186,7 +186,7 @@ def test_streams():
     pub = Pub("--lines", "n", stdin=r)
     os.close(r)
     os.write(w, b"one\n")
-    sub = subprocess.Popen([EMZ, "sub", "--from", pub.address, "n"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    sub = subprocess.Popen([EMZ, "sub", "--from", pub.address, "--timeout", "60", "n"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     ok(sub.stdout.readline() == b"one\n", "--lines: a line is a value")
     os.write(w, b"tw")
     os.write(w, b"o\n")
