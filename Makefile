@@ -62,6 +62,9 @@ bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run
 bench-tor: build/tests/tor/bench ## what our layer adds over Tor, on a private network
 	@$(PYTHON) tests/tor/bench.py
 
+storm: build/tests/storm ## 10,000 realms come and go against each kind of proxy (ARGS='ROUNDS SEED NAME')
+	@build/tests/storm $(or $(ARGS),10000)
+
 soak: build/genkeypair build/tests/tor/realm ## 20 realms, killed, frozen and cut off for 30 minutes (ARGS='MINUTES SEED')
 	@$(PYTHON) tests/soak.py $(ARGS)
 
