@@ -755,7 +755,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_ONION_LENGTH 56
 
 #ifdef __GNUC__
-#define EMZ_I_FORMAT(at) __attribute__((format(printf, at, at + 1)))
+#define EMZ_I_FORMAT(at) __attribute__((format(printf, (at), (at) + 1)))
 #else
 #define EMZ_I_FORMAT(at)
 #endif
@@ -1167,7 +1167,7 @@ static emz_result emz_i_onion(char name[EMZ_I_ONION_LENGTH], const char *onion) 
             bytes[size++] = (unsigned char)(held >> (bits -= 8));
         }
     }
-    for (onion += EMZ_I_ONION_LENGTH, i = 0; onion[i] && i < sizeof tail; i++) {
+    for (onion += EMZ_I_ONION_LENGTH, i = 0; i < sizeof tail && onion[i]; i++) {
         char c = onion[i];
         if ((char)(c >= 'A' && c <= 'Z' ? c | 32 : c) != tail[i]) {
             return EMZ_ERR_ONION;
