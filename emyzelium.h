@@ -151,16 +151,18 @@
  * Errors: a call that does not return EMZ_OK has changed nothing. No input, of you, a peer or a
  * proxy, ends the process, but for a flaw of libzmq that a peer which you read can use, see
  * >>security. (libzmq itself ends it also when memory runs out or a thread cannot be started. That
- * file descriptors suffice is checked before.)
+ * file descriptors suffice is checked before; but another thread of yours could take the last ones
+ * at that very moment.)
  *
  * Time: call emz_efunguz_update often. Nobody gets in, and nothing passes through Tor, but there.
  * What direct peers and subscribers send meanwhile waits in memory, all of it.
  * A connection that is silent is probed every 30 s and given up after 90 s.
  *
  * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received ends the
- * connection. Titles of 65,535 bytes; to cancel one, libzmq takes up to 100 bytes of
- * stack for each, 6 MB in all: in threads with less, keep them short. About 10 file descriptors an ehypha through Tor, 5 a direct
- * one, 1 a subscriber, 20 an efunguz.
+ * connection. Titles of 65,535 bytes; to cancel one, libzmq takes up to 100 bytes of stack for
+ * each, 6 MB in all: in threads with less, keep them short. About 10 file descriptors an ehypha
+ * through Tor, 5 a direct one, 1 a subscriber, 20 an efunguz. Where 1,024 are allowed (ulimit -n)
+ * when the efunguz is created, it may have 339 ehyphae: raise the limit before.
  *
  * ---------------------------------------------------------------------------------------------
  * >>security
