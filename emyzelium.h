@@ -3580,21 +3580,20 @@ EMZ_API emz_result emz_efunguz_read_whitelist_publickeys(emz_efunguz *ef, const 
         for (c = emz_i_text_next(&in); c == ' ' || c == '\t' || c == '\r';
              c = emz_i_text_next(&in)) {
         }
-        /* of text behind, nothing is kept */
-        for (; c != EOF && c != '\n'; c = emz_i_text_next(&in)) {
-            if (size < EMZ_KEY_Z85_SIZE - 1) {
-                text[size++] = (char)c;
+        for (; c != EOF && c != '\n' && size < EMZ_KEY_Z85_SIZE - 1; c = emz_i_text_next(&in)) {
+            text[size++] = (char)c;
+        }
+        if (size && *text != '#') { /* judged before the line's end: that may never come */
+            if (emz_i_key_prefix(key, text)) {
+                result = EMZ_ERR_KEY;
+                break;
+            }
+            if (!emz_i_guest_find(&ef->whitelist, key) && emz_i_guest_add(&ef->whitelist, key)) {
+                result = EMZ_ERR_MEMORY;
             }
         }
-        if (!size || *text == '#') {
-            continue;
-        }
-        if (emz_i_key_prefix(key, text)) {
-            result = EMZ_ERR_KEY;
-            break;
-        }
-        if (!emz_i_guest_find(&ef->whitelist, key) && emz_i_guest_add(&ef->whitelist, key)) {
-            result = EMZ_ERR_MEMORY;
+        while (c != EOF && c != '\n') {
+            c = emz_i_text_next(&in);
         }
     }
     if (ferror(in.file)) {

@@ -1,6 +1,7 @@
-/* What really runs out: file descriptors, at each limit from what is open on. Each time in a child of its own, so that an abort or a
- * hang shows; then: a clear error at once, what exists goes on, and when the limit is raised, all
- * is as ever. (tests/faults.c makes each single call fail.) */
+/* What really runs out: file descriptors, at each limit from what is open on; the sockets of a
+ * libzmq context; memory; space on a disk. Each time in a child of its own, so that an abort or a
+ * hang shows. Then: a clear error at once, what exists goes on, and with the limit raised all is as
+ * ever. (tests/faults.c makes each single call fail.) */
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
@@ -380,6 +381,119 @@ static void rebuild(int n) {
     }
 }
 
+/* A context has 1,023 sockets at first; an ehypha takes three of them. */
+static void sockets(int n) {
+    char key[EMZ_KEY_Z85_SIZE], secret[EMZ_KEY_Z85_SIZE];
+    emz_result r;
+    emz_efunguz *ef;
+    (void)n;
+    limit(RLIMIT_NOFILE, AMPLE);
+    ef = child_realm(&r);
+    limit(RLIMIT_NOFILE, 8 * AMPLE);
+    add_one(ef, 0);
+    add_one(ef, 1);
+    do {
+        emz_efunguz_update(ef);
+        emz_keypair(key, secret);
+        r = emz_efunguz_add_ehypha_direct(ef, key, "127.0.0.1", 1, NULL);
+    } while (!r);
+    right(is_exhausted(r), emz_result_str(r), r);
+    printf("# %d ehyphae with %d descriptors\n", (int)emz_efunguz_ehypha_count(ef), fds());
+    wait_until(count_links(ef, EMZ_LINK_UP) == 2);
+    right(!emit_text(ef, "w", "1"), "cannot emit", 0);
+    memcpy(key, emz_ehypha_publickey(emz_efunguz_ehypha_at(ef, 2)), sizeof key);
+    right(!emz_efunguz_del_ehypha(ef, key), "cannot delete", 0);
+    wait_until(!emz_efunguz_add_ehypha_direct(ef, key, "127.0.0.1", 1, NULL));
+    emz_efunguz_free(ef);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN 1
+#endif
+#endif
+
+#ifndef ASAN /* which needs all address space for itself */
+
+static char big[1 << 27];
+
+/* So many more megabytes of address space. */
+static void limit_memory(int megabytes) {
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    right(f && fscanf(f, "%lu", &pages) == 1, "/proc/self/statm", 0);
+    if (f) {
+        fclose(f);
+    }
+    limit(RLIMIT_AS, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + ((rlim_t)megabytes << 20));
+}
+
+/* A value for which there is no memory changes nothing. */
+static void values(int megabytes) {
+    emz_result r;
+    emz_efunguz *ef = child_realm(&r);
+    emz_part part;
+    const emz_i_retained *kept;
+    part.data = big;
+    limit_memory(megabytes);
+    for (part.size = 1 << 16; part.size < sizeof big / 2; part.size *= 2) {
+        int64_t t_out = ef->t_out;
+        r = emz_efunguz_emit_etale(ef, "big", &part, 1);
+        if (r) {
+            right(r == EMZ_ERR_MEMORY, emz_result_str(r), r);
+            right(ef->t_out == t_out, "it has changed something", 0);
+            break;
+        }
+    }
+    right(r == EMZ_ERR_MEMORY, "there is memory enough", r);
+    kept = (const emz_i_retained *)ef->retained.at[0];
+    right(emz_i_size(&kept->frames, 2) == part.size / 2, "the last value is not kept", 0);
+    right(!emit_text(ef, "w", "1"), "cannot emit", 0);
+    limit(RLIMIT_AS, RLIM_INFINITY);
+    right(!emz_efunguz_emit_etale(ef, "big", &part, 1), "cannot emit", 1);
+    add_all(ef);
+    wait_until(count_links(ef, EMZ_LINK_UP) == PEERS);
+    emz_efunguz_free(ef);
+}
+
+#endif
+
+/* The header's manual says that libzmq ends the process where it cannot start a thread: is that
+ * still so? */
+static void no_thread(int n) {
+    emz_result r;
+    (void)n;
+    if (!freopen("/dev/null", "w", stderr) || (getuid() == 0 && setuid(65534))) {
+        return;
+    }
+    limit(RLIMIT_NPROC, 0);
+    emz_efunguz_free(child_realm(&r));
+}
+
+/* What can be opened, but has no lines; and a log to a disk that is full. */
+static void files(int n) {
+    emz_result r;
+    emz_efunguz *ef = child_realm(&r);
+    size_t line = 0;
+    (void)n;
+    r = emz_efunguz_read_whitelist_publickeys(ef, "/dev/full", &line);
+    right(r == EMZ_ERR_KEY && line == 1, "/dev/full as a whitelist", r);
+    r = emz_efunguz_read_whitelist_publickeys(ef, "/", &line);
+    right(r == EMZ_ERR_FILE && errno == EISDIR && !line, "a folder as a whitelist", r);
+    right(emz_efunguz_whitelist_size(ef) == 0, "it has changed something", 0);
+    emz_efunguz_free(ef);
+    if (freopen("/dev/full", "w", stderr)) {
+        emz_config c;
+        memset(&c, 0, sizeof c);
+        c.log = emz_log_stderr;
+        c.torproxy_port = -1;
+        r = emz_efunguz_new(&ef, own_secret, &c);
+        right(r == EMZ_ERR_ARGUMENT, "a log that cannot be written", r);
+    }
+}
+
 int main(void) {
     int k, i, good = 0;
     shared = (struct shared *)mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
@@ -404,5 +518,15 @@ int main(void) {
         good += in_child(rebuild, k);
     }
     is(good, 9, "the gate opens again with 0 to 8 descriptors");
+    ok(in_child(sockets, 0), "no sockets left in the context");
+    ok(in_child(files, 0), "endless files, and a full disk");
+#ifndef ASAN
+    for (good = 0, k = 1; k <= 32; k *= 2) {
+        good += in_child(values, k);
+    }
+    is(good, 6, "memory for values of 1 to 32 MB");
+#endif
+    printf("# the next one is to abort\n");
+    ok(!in_child(no_thread, 0), "no thread can be started: libzmq ends the process");
     return tap_end();
 }
