@@ -19,5 +19,9 @@ int main(int argc, char **argv) {
     if (argc == 1) {
         printf("secret key: %s\n", secretkey);
     }
+    if (fclose(stdout)) { /* a key that is not written is lost */
+        perror("genkeypair");
+        return 1;
+    }
     return 0;
 }
