@@ -84,7 +84,7 @@
     CALL(epoll_ctl, ENOMEM, ENOSPC) \
     CALL(epoll_wait, EINTR) \
     CALL(fopen, EMFILE, ENFILE, ENOMEM, ENOENT, EACCES) \
-    CALL(getc, EIO, EISDIR, EINTR)
+    CALL(fread, EIO, EISDIR, EINTR)
 /* clang-format on */
 
 #define CALL_ID(id, ...) call_##id,
@@ -357,12 +357,12 @@ static FILE *my_fopen(const char *path, const char *mode) {
     file_failed = 0;
     return fails(call_fopen) ? NULL : fopen(path, mode);
 }
-static int my_getc(FILE *file) {
-    if (fails(call_getc)) {
+static size_t my_fread(void *data, size_t size, size_t count, FILE *file) {
+    if (fails(call_fread)) {
         file_failed = 1;
-        return EOF;
+        return 0;
     }
-    return getc(file);
+    return fread(data, size, count, file);
 }
 static int my_ferror(FILE *file) {
     return file_failed || ferror(file);
@@ -412,8 +412,7 @@ static int my_ferror(FILE *file) {
 #define epoll_ctl(epoll, what, fd, e)              my_epoll_ctl(epoll, what, fd, e)
 #define epoll_wait(epoll, e, room, timeout)        my_epoll_wait(epoll, e, room, timeout)
 #define fopen(path, mode)                          my_fopen(path, mode)
-#undef getc
-#define getc(file) my_getc(file)
+#define fread(data, size, count, file)             my_fread(data, size, count, file)
 #undef ferror
 #define ferror(file) my_ferror(file)
 
@@ -434,6 +433,7 @@ static int my_ferror(FILE *file) {
 #undef recv
 #undef close
 #undef fopen
+#undef fread
 
 /* Which public functions the scenarios have called; the header tells all that there are. */
 static char function_name[64][48];
