@@ -3046,9 +3046,6 @@ static int emz_i_has_work(const emz_i_source *s) {
 }
 
 static void emz_i_ehypha_free(emz_ehypha *eh) {
-    if (!eh) {
-        return;
-    }
     if (eh->tunnel) {
         emz_i_tunnel_close(eh);
         EMZ_FREE(eh->tunnel);
