@@ -380,6 +380,39 @@ static void test_limits(void) {
     realm_free(b);
 }
 
+/* Of a flood, update() takes a bounded piece; the newest value wins. */
+static void test_flood(void) {
+    emz_config c;
+    emz_efunguz *a, *b;
+    const emz_etale *et;
+    emz_ehypha *ba;
+    int64_t end;
+    int left = 0, i;
+    memset(&c, 0, sizeof c);
+    c.queue_size = 5 * EMZ_UPDATE_MESSAGES;
+    a = realm_new(NULL, &c);
+    b = realm_new(NULL, &c);
+    ba = connect_realm(b, a);
+    emz_ehypha_add_etale(ba, "f", &et);
+    emit_text(a, "f", "first");
+    until("a reader", holds(et, "first"));
+    for (end = emz_now() + INT64_C(60000000); !left && emz_now() < end;) {
+        for (i = 0; i < 3 * EMZ_UPDATE_MESSAGES; i++) {
+            emit_text(a, "f", "more");
+        }
+        zmq_poll(NULL, 0, 10);
+        emz_efunguz_update(b);
+        left = ba->source.next != NULL;
+    }
+    ok(left, "update() leaves the rest of a flood to the next");
+    is(emz_efunguz_wait(b, 60000), 1, "for which wait() does not wait");
+    until("the flood ends", (pump(), !emz_efunguz_wait(b, 0)));
+    emit_text(a, "f", "last");
+    until("the newest value wins", holds(et, "last"));
+    realm_free(a);
+    realm_free(b);
+}
+
 /* A connection that cannot be: why? */
 static void test_links(void) {
     emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
@@ -496,6 +529,7 @@ int main(void) {
     test_exchange();
     test_wait();
     test_limits();
+    test_flood();
     test_links();
     test_behind();
     test_last_words();

@@ -112,6 +112,7 @@ static void test_failing(void) {
         {"close-at 12 --rst", EMZ_LINK_UNREACHABLE, "reached"},
         {"garbage", EMZ_LINK_NO_PROXY, "Tor"},
         {"garbage --endless", EMZ_LINK_NO_PROXY, "Tor"},
+        {"garbage --after 4", EMZ_LINK_NO_PROXY, "Tor"},
         {"garbage --after 12", EMZ_LINK_WRONG_KEY, "key"},
         {"refuse --code 1", EMZ_LINK_UNREACHABLE, "listens"},
         {"refuse --code 2", EMZ_LINK_UNREACHABLE, "allow"},
