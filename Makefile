@@ -51,7 +51,7 @@ sysroots: build/sysroot/s390x build/sysroot/i386 ## fetch libzmq for emulated ma
 build/sysroot/%:
 	@mkdir -p $(@D)
 	rm -rf $@.part
-	mmdebstrap --quiet --mode=chrootless --variant=extract --architectures=$* \
+	mmdebstrap --quiet --aptopt='Acquire::Retries "3"' --mode=chrootless --variant=extract --architectures=$* \
 		--include=libzmq3-dev,libc6-dev,libgcc-12-dev bookworm $@.part \
 		"$$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: bookworm' | head -n 1)"
 	mv $@.part $@

@@ -101,7 +101,9 @@ static void test_writing(void) {
     emz_efunguz *ef = realm_new(NULL, NULL);
     emz_part parts[2] = {{"AB", 2}, {NULL, 0}};
     const char *guest = pk;
+    uint64_t t_out = 0;
     child sub;
+    int i;
     emz_keypair(pk, sk);
     argv[2] = emz_efunguz_publickey(ef);
     snprintf(port, sizeof port, "%d", emz_efunguz_port(ef));
@@ -112,6 +114,13 @@ static void test_writing(void) {
     ok(split(sub.line) == 6 && !strcmp(words[2], "7469746c6500") && strlen(words[3]) == 16 &&
            !strcmp(words[4], "4142") && !strcmp(words[5], "-"),
        "byte by byte: %s", sub.line);
+    for (i = 7; i >= 0; i--) {
+        unsigned byte = 0;
+        sscanf(words[3] + 2 * i, "%2x", &byte);
+        t_out = t_out << 8 | byte;
+    }
+    ok(emz_now() - (int64_t)t_out > 0 && emz_now() - (int64_t)t_out < 60000000,
+       "when it was published, little-endian");
     emit_text(ef, "title", "C");
     ok(child_says(&sub, "MSG"), "and the next");
     ok(split(sub.line) == 5 && !strcmp(words[4], "43"), "which is C");
