@@ -1982,7 +1982,8 @@ static int emz_i_send(void *socket, const void *data, size_t size, int flags) {
     return rc < 0 ? -1 : 0;
 }
 
-/* Send copies of all frames; libzmq shares the bytes of larger ones. */
+/* Send copies of all frames; libzmq shares the bytes of larger ones. 0, or -1 with errno; EAGAIN
+ * only where nothing was sent. */
 static int emz_i_send_frames(void *socket, emz_i_frames *frames) {
     size_t i;
     for (i = 0; i < frames->count; i++) {
@@ -1996,7 +1997,9 @@ static int emz_i_send_frames(void *socket, emz_i_frames *frames) {
             rc = zmq_msg_send(&copy, socket, flags);
         } while (rc < 0 && zmq_errno() == EINTR);
         if (rc < 0) {
+            int saved = zmq_errno();
             zmq_msg_close(&copy);
+            errno = i && saved == EAGAIN ? EIO : saved;
             return -1;
         }
     }
