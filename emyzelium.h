@@ -210,6 +210,8 @@
  *     EMZ_CONNECT_TIMEOUT_MS     20000     for a host to accept                     implementation
  *     EMZ_HANDSHAKE_TIMEOUT_MS   30000     for the other one's part of a handshake  implementation
  *     EMZ_RETRY_PERCENT          100       longer or shorter pauses                 implementation
+ *     EMZ_MESSAGE_MAX            1 GiB     bytes that may come through Tor without   implementation
+ *                                          making up a message
  *     EMZ_LINGER_MS              250       for the last emit to leave, in free      implementation
  *
  * By default everything is static: define EMYZELIUM_IMPLEMENTATION in each file that uses it; such
@@ -738,6 +740,9 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #endif
 #ifndef EMZ_RETRY_PERCENT
 #define EMZ_RETRY_PERCENT 100
+#endif
+#ifndef EMZ_MESSAGE_MAX
+#define EMZ_MESSAGE_MAX 1073741824
 #endif
 #ifndef EMZ_LINGER_MS
 #define EMZ_LINGER_MS 250
@@ -1771,7 +1776,7 @@ struct emz_efunguz {
 typedef struct emz_i_flow {
     unsigned char *data;
     size_t begin, end;
-    int used; /* something has passed */
+    uint64_t passed; /* bytes, since the last message was received */
 } emz_i_flow;
 
 /* An ehypha's way through the proxy. */
@@ -2655,7 +2660,7 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
         } else if (trying && (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
                               event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ||
                               event == ZMQ_EVENT_DISCONNECTED)) {
-            int silent = eh->tunnel && !eh->tunnel->down.used; /* a way, but nobody at its end */
+            int silent = eh->tunnel && !eh->tunnel->down.passed; /* a way, but nobody at its end */
             emz_i_fail(eh, silent ? EMZ_LINK_UNREACHABLE : EMZ_LINK_WRONG_KEY, 0);
         } else if (event == ZMQ_EVENT_DISCONNECTED && eh->stage == EMZ_I_TALKING) {
             emz_i_fail(eh, EMZ_LINK_LOST, 0);
@@ -2745,6 +2750,9 @@ static int emz_i_receive(emz_i_source *s) {
         if (!got) {
             return 0;
         }
+        if (eh->tunnel) {
+            eh->tunnel->down.passed = 0;
+        }
         if (got < 0 || emz_i_absorb(eh)) {
             eh->missed = 1;
         }
@@ -2791,7 +2799,7 @@ static void emz_i_tunnel_close(emz_ehypha *eh) {
 
 static void emz_i_tunnel_dial(emz_ehypha *eh) {
     emz_i_source *proxy = &eh->tunnel->proxy;
-    eh->tunnel->down.used = 0;
+    eh->tunnel->down.passed = 0;
     proxy->fd = emz_i_net_dial(&eh->ef->torproxy, eh->ef->torproxy_size);
     if (proxy->fd == EMZ_I_NO_FD || emz_i_want(&eh->ef->poller, proxy, ZMQ_POLLOUT)) {
         emz_i_fail(eh, EMZ_LINK_EXHAUSTED, 0);
@@ -2864,7 +2872,7 @@ static int emz_i_pump(emz_efunguz *ef, emz_i_source *from, emz_i_source *to, emz
                 return (int)rc;
             }
             size = (size_t)rc;
-            flow->used = 1;
+            flow->passed += size;
         }
         rc = emz_i_net_send(to->fd, data, size);
         if (rc < 0) {
@@ -2906,6 +2914,12 @@ static int emz_i_local_serve(emz_i_source *s) {
         /* What that means, the subscribing socket's monitor tells. */
         emz_i_side_close(eh->ef, &t->local);
         emz_i_side_close(eh->ef, &t->proxy);
+        return 0;
+    }
+    if (t->down.passed > EMZ_MESSAGE_MAX) { /* libzmq would hold it all, without a limit */
+        emz_i_log(eh->ef, EMZ_LOG_WARNING, "Peer %s: a message of more than EMZ_MESSAGE_MAX bytes.",
+                  eh->publickey);
+        emz_i_fail(eh, EMZ_LINK_LOST, 0);
         return 0;
     }
     return up > 0 || down > 0;

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE          200809L
 #define EMZ_HANDSHAKE_TIMEOUT_MS 3000
 #define EMZ_RETRY_PERCENT        10
+#define EMZ_MESSAGE_MAX          20000000
 #define EMYZELIUM_IMPLEMENTATION
 #include "../emyzelium.h"
 #include "tap.h"
@@ -344,6 +345,68 @@ static void test_exhaustion(void) {
     realm_free(late);
 }
 
+/* A message that never ends, through the proxy: given up at EMZ_MESSAGE_MAX, and its memory with it.
+ * One that does end, of nearly that size, arrives. */
+static void test_endless(void) {
+    static const char *onion[] = {"pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion",
+                                  "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion"};
+    const char *argv_pub[] = {"pub", "endless", "60000", NULL};
+    const char *argv_proxy[] = {getenv("PYTHON") ? getenv("PYTHON") : "python3",
+                                "tests/socks.py",
+                                "working",
+                                "--map",
+                                NULL,
+                                "--map",
+                                NULL,
+                                NULL};
+    char publickey[64] = "", port[16] = "", map[2][80];
+    emz_efunguz *a = realm_new(NULL, NULL), *b;
+    emz_ehypha *eh = NULL, *good = NULL;
+    const emz_etale *et = NULL, *et_good = NULL;
+    emz_part part = {NULL, 19000000};
+    emz_config c;
+    child pub, proxy;
+    void *large = calloc(1, part.size);
+    long before, peak = 0;
+    int sent = 0;
+    part.data = large;
+    memset(&c, 0, sizeof c);
+    if (!ok(!zmtp(&pub, argv_pub) && sscanf(pub.line, "READY %63s %15s", publickey, port) == 2,
+            "a publisher of a message that never ends")) {
+        return;
+    }
+    snprintf(map[0], sizeof map[0], "%s=127.0.0.1:%s", onion[0], port);
+    snprintf(map[1], sizeof map[1], "%s=127.0.0.1:%d", onion[1], emz_efunguz_port(a));
+    argv_proxy[4] = map[0];
+    argv_proxy[6] = map[1];
+    ok(!child_start(&proxy, argv_proxy) && child_says(&proxy, "READY"), "a proxy");
+    c.torproxy_port = atoi(proxy.line + 6);
+    b = realm_new(NULL, &c);
+    emz_efunguz_emit_etale(a, "t", &part, 1);
+    emz_efunguz_add_ehypha(b, emz_efunguz_publickey(a), onion[1], 60847, &good);
+    emz_ehypha_add_etale(good, "t", &et_good);
+    until("a message of 19 MB arrives", emz_etale_t_in(et_good) >= 0);
+    emit_text(a, "t", "1");
+    until("and a small one", holds(et_good, "1"));
+    before = memory();
+    emz_efunguz_add_ehypha(b, publickey, onion[0], 60847, &eh);
+    emz_ehypha_add_etale(eh, "t", &et);
+    until("the endless one is given up",
+          (peak = memory() > peak ? memory() : peak, emz_ehypha_link(eh) == EMZ_LINK_LOST));
+    ok(child_says(&pub, "SENT") && sscanf(pub.line, "SENT %d", &sent) == 1 && sent < 100000000,
+       "its publisher did not get rid of it");
+    printf("# %d MB of it were sent\n", sent / 1000000);
+    printf("# %ld MB before, %ld MB at most\n", before / 1000, peak / 1000);
+    ok(emz_etale_t_in(et) < 0, "nothing of it is seen");
+    emit_text(a, "t", "2");
+    until("the good one goes on", holds(et_good, "2"));
+    child_end(&pub);
+    child_end(&proxy);
+    realm_free(a);
+    realm_free(b);
+    free(large);
+}
+
 int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -361,5 +424,6 @@ int main(int argc, char **argv) {
     test_publishers();
     test_strangers();
     test_exhaustion();
+    test_endless();
     return tap_end();
 }

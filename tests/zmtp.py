@@ -234,6 +234,21 @@ def pub_low_order(peer, secret, which):
     peer.serve(secret, LOW_ORDER[int(which)])
 
 
+def pub_endless(peer, secret, size):
+    """A message that never ends; its reader gets all of it or nothing."""
+    peer.serve(secret)
+    peer.receive()
+    peer.sock.sendall(peer.sealed(b"t\0", True) + peer.sealed(bytes(8), True))
+    sent = 0
+    try:
+        while sent < 400e6:
+            peer.sock.sendall(peer.sealed(bytes(int(size)), True))
+            sent += int(size)
+    except OSError:
+        pass
+    say("SENT", sent)
+
+
 def add_greetings():
     for name, link, data in (
             ("nothing", SILENT, b""), ("half a greeting", SILENT, greeting(server=1)[:20]),
