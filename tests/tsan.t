@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sixteen threads with a realm each under ThreadSanitizer (what it must overlook, and why, is in
 # tests/tsan.supp); and that it would find a race in our code.
+# shellcheck disable=SC2086 # several words
 . tests/tap.sh
 libs=$(pkg-config --libs libzmq 2>/dev/null || echo -lzmq)
 aslr= # some kernels spread memory more widely than the sanitizer can bear
