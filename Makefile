@@ -59,6 +59,9 @@ build/sysroot/%:
 coverage: ## which lines and branches of emyzelium.h the C tests reach (needs lcov; 4 min)
 	@tests/coverage
 
+hostile: build/tests/hostile ## 1,000 strangers at once against one publisher, and all other attacks (2 min)
+	@ulimit -n 4096 && build/tests/hostile 1000
+
 bench: build/tests/bench/bench ## speed and memory beside raw libzmq, in one run (ARGS='--quick', --list)
 	@build/tests/bench/bench $(ARGS)
 

@@ -168,27 +168,52 @@
  * >>security
  * ---------------------------------------------------------------------------------------------
  *
- * CURVE encrypts and authenticates all that passes, end to end, whether through Tor or not: who
- * reads on the way sees sizes and times. A subscriber is sure to read from the holder of the secret
- * key; a publisher knows its subscribers' public keys and, with a whitelist, chooses them. Tor
- * hides from both where the other one is. A name is never looked up but by Tor, the hosts that you
- * pass to emz_efunguz_add_ehypha_direct apart. An efunguz listens on 127.0.0.1 only, unless
- * bind_host says otherwise.
+ * Against                        protects
  *
- * Not protected: that you use Tor; how much and when you send; against a peer that you read: check
- * what it sends, as any input; against one that you let in: it sees all your titles if it asks for
- * them, and what it subscribes to takes memory. An empty whitelist lets everybody in: set
- * whitelist_only. Whoever has your secret key is you: keep it in a file that only you can read, and
- * if it leaks, make a new one and tell your peers. It is wiped from our memory by emz_efunguz_free;
- * libzmq keeps a copy of its own while it runs.
+ *     who reads or changes       CURVE (RFC 26): all is encrypted and authenticated from end to
+ *     what passes                end, through Tor or not; on the way, sizes and times can be seen
+ *     who pretends to be a peer  CURVE: only the holder of the secret key publishes as that peer
+ *     who is not invited         the whitelist; a change is effective before the call returns.
+ *                                An empty one lets everybody in, unless whitelist_only
+ *     who wants to know where    Tor: neither end learns where the other is. Names are looked up
+ *     you are                    by Tor alone (hosts of emz_efunguz_add_ehypha_direct apart), and
+ *                                an efunguz listens on 127.0.0.1 alone, unless bind_host says more
+ *     strangers who connect      each is one file descriptor, for EMZ_HANDSHAKE_TIMEOUT_MS at most
+ *     other programs of this     the tunnel's port on loopback takes our own connection only, and
+ *     computer                   lives until that has come
+ *     a peer, subscriber or      nothing of theirs is trusted, printed raw or asserted on; parts,
+ *     proxy that sends nonsense  titles and what one update() does are bounded; whoever breaks the
+ *                                protocol as a subscriber is kept out
  *
- * A peer that you read can end your program: libzmq (4.3.4, and its sources of later years) on
- * libsodium aborts the process when a publisher, in the handshake, gives a short-term key that is a
- * point of low order, such as all zeros (curve_client_tools.hpp, "Assertion failed: rc == 0"). Only
- * the holder of the secret key whose public key you added can do so, nobody on the way, no
- * subscriber and no stranger: what he sends is encrypted before we see it, so nothing here can stop
- * it. Add peers whom you trust not to, or read others in a process of its own that may be started
- * again. (tests/hostile.c does it and shows what comes of it.)
+ * Not protected:
+ *
+ *     that you use Tor, when you send and how much: to who watches your line
+ *     who you are, from whom you let in: subscribers know your public key and see every title that
+ *     they ask for
+ *     what a peer publishes: check it, as any input
+ *     the computer itself: other users of it can see that you listen; who is root, or you, can
+ *     read the keys
+ *
+ * Bounds that libzmq does not have, and what helps ("make hostile" prints such figures):
+ *
+ *     a peer that you read can end your program: libzmq (4.3.4) on libsodium aborts the process
+ *     when a publisher, in the handshake, gives a short-term key that is a point of low order, such
+ *     as all zeros (curve_client_tools.hpp, "Assertion failed: rc == 0"). Only the holder of the
+ *     secret key can do that, nobody on the way, no subscriber, no stranger; it is encrypted before
+ *     we see it, so nothing here can stop it (tests/hostile.c shows it). And a message is held until
+ *     it is whole, through Tor EMZ_MESSAGE_MAX at most, direct without a limit; whole ones of a
+ *     direct peer wait in memory until update() takes them. Add peers whom you trust not to do
+ *     that, or read others in a process of its own that may be started again
+ *     a subscriber that you let in: its subscriptions take some 50 bytes of memory for each byte of
+ *     a title, without a limit (1,000 titles of 1,000 bytes: 46 MB), and their end holds update()
+ *     up, 2 s for those. A whitelist
+ *
+ * Keys: whoever has your secret key is you. Keep it in a file that only you can read, never in a
+ * command line or a repository. If it leaks, make a new one, and tell your peers to remove the old
+ * public key. emz_efunguz_free wipes our copy of it; libzmq keeps its own while it runs.
+ *
+ * To report a weakness: write in private to whom you have this file from, with EMZ_VERSION, libzmq's
+ * version and the smallest program that shows it, and tell others when it is mended.
  *
  * ---------------------------------------------------------------------------------------------
  * >>switches: define before the include

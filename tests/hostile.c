@@ -230,10 +230,15 @@ static void test_publishers(void) {
     }
 }
 
-/* What this process has in memory, in kB. */
-static long memory(void) {
+/* What a process has in memory, in kB; 0: this one. */
+static long memory(pid_t pid) {
+    char path[64] = "/proc/self/statm";
     long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
+    FILE *f;
+    if (pid) {
+        snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
+    }
+    f = fopen(path, "r");
     if (f) {
         (void)!fscanf(f, "%*d %ld", &pages);
         fclose(f);
@@ -295,7 +300,7 @@ static void test_strangers(void) {
         is(emz_efunguz_in_permitted_num(a), 1, "one was permitted");
         is(emz_efunguz_in_attempted_num(a), 1 + round * n, "each key was counted");
         until("the file descriptors are back", fds() <= before);
-        used[round] = memory();
+        used[round] = memory(0);
         printf("# round %d: %.1f s; %d fds, %d at most; %ld kB\n", round, (double)took / 1e6, fds(),
                most, used[round]);
     }
@@ -345,6 +350,48 @@ static void test_exhaustion(void) {
     realm_free(late);
 }
 
+/* Subscriptions of every length, more than anybody needs: libzmq keeps them all, see >>security; the
+ * others are served meanwhile and afterwards. */
+static void test_subscriptions(void) {
+    static const char *const many[][2] = {{"20000", "8"}, {"1000", "1000"}};
+    const char *argv_pub[] = {self, "publisher", NULL};
+    const char *argv_sub[] = {"sub", NULL, NULL, "many", NULL, NULL, NULL};
+    char publickey[64] = "", port[16] = "", text[16] = "0";
+    emz_efunguz *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = NULL;
+    const emz_etale *et = NULL;
+    child pub, sub;
+    size_t i;
+    ok(!child_start(&pub, argv_pub) && child_says(&pub, "READY") &&
+           sscanf(pub.line, "READY %63s %15s", publickey, port) == 2,
+       "a publisher");
+    emz_efunguz_add_ehypha_direct(b, publickey, "127.0.0.1", atoi(port), &eh);
+    emz_ehypha_add_etale(eh, "t", &et);
+    child_tell(&pub, text);
+    until("a good subscriber", holds(et, text));
+    argv_sub[1] = publickey;
+    argv_sub[2] = port;
+    for (i = 0; i < sizeof many / sizeof *many; i++) {
+        long before = memory(pub.pid);
+        argv_sub[4] = many[i][0];
+        argv_sub[5] = many[i][1];
+        ok(!zmtp(&sub, argv_sub), "one who subscribes to %s titles of %s bytes", many[i][0],
+           many[i][1]);
+        ok(child_says(&sub, "MANY") && strstr(sub.line, "served"), "it is served");
+        printf("# they take %.1f MB more memory\n", (double)(memory(pub.pid) - before) / 1e3);
+        snprintf(text, sizeof text, "%d", (int)i + 1);
+        child_tell(&pub, text);
+        until("the good one goes on", holds(et, text));
+        child_end(&sub);
+        do { /* its subscriptions are forgotten */
+            child_tell(&pub, text);
+        } while (child_says(&pub, "EMITTED ") && strcmp(pub.line, "EMITTED 1"));
+        ok(!strcmp(pub.line, "EMITTED 1"), "it has gone");
+    }
+    child_end(&pub);
+    realm_free(b);
+}
+
 /* A message that never ends, through the proxy: given up at EMZ_MESSAGE_MAX, and its memory with it.
  * One that does end, of nearly that size, arrives. */
 static void test_endless(void) {
@@ -388,11 +435,11 @@ static void test_endless(void) {
     until("a message of 19 MB arrives", emz_etale_t_in(et_good) >= 0);
     emit_text(a, "t", "1");
     until("and a small one", holds(et_good, "1"));
-    before = memory();
+    before = memory(0);
     emz_efunguz_add_ehypha(b, publickey, onion[0], 60847, &eh);
     emz_ehypha_add_etale(eh, "t", &et);
     until("the endless one is given up",
-          (peak = memory() > peak ? memory() : peak, emz_ehypha_link(eh) == EMZ_LINK_LOST));
+          (peak = memory(0) > peak ? memory(0) : peak, emz_ehypha_link(eh) == EMZ_LINK_LOST));
     ok(child_says(&pub, "SENT") && sscanf(pub.line, "SENT %d", &sent) == 1 && sent < 100000000,
        "its publisher did not get rid of it");
     printf("# %d MB of it were sent\n", sent / 1000000);
@@ -424,6 +471,7 @@ int main(int argc, char **argv) {
     test_publishers();
     test_strangers();
     test_exhaustion();
+    test_subscriptions();
     test_endless();
     return tap_end();
 }
