@@ -200,9 +200,9 @@
  *     when a publisher, in the handshake, gives a short-term key that is a point of low order, such
  *     as all zeros (curve_client_tools.hpp, "Assertion failed: rc == 0"). Only the holder of the
  *     secret key can do that, nobody on the way, no subscriber, no stranger; it is encrypted before
- *     we see it, so nothing here can stop it (tests/hostile.c shows it). And a message is held until
- *     it is whole, through Tor EMZ_MESSAGE_MAX at most, direct without a limit; whole ones of a
- *     direct peer wait in memory until update() takes them. Add peers whom you trust not to do
+ *     we see it, so nothing here can stop it (tests/hostile.c shows it). And a message is held
+ *     until it is whole, through Tor EMZ_MESSAGE_MAX at most, direct without a limit; whole ones of
+ *     a direct peer wait in memory until update() takes them. Add peers whom you trust not to do
  *     that, or read others in a process of its own that may be started again
  *     a subscriber that you let in: its subscriptions take some 50 bytes of memory for each byte of
  *     a title, without a limit (1,000 titles of 1,000 bytes: 46 MB), and their end holds update()
@@ -212,8 +212,8 @@
  * command line or a repository. If it leaks, make a new one, and tell your peers to remove the old
  * public key. emz_efunguz_free wipes our copy of it; libzmq keeps its own while it runs.
  *
- * To report a weakness: write in private to whom you have this file from, with EMZ_VERSION, libzmq's
- * version and the smallest program that shows it, and tell others when it is mended.
+ * To report a weakness: write in private to whom you have this file from, with EMZ_VERSION, the
+ * version of libzmq and the smallest program that shows it; tell others when it is mended.
  *
  * ---------------------------------------------------------------------------------------------
  * >>switches: define before the include
@@ -1078,8 +1078,8 @@ static uint32_t emz_i_z85_digit(char c) {
     return digit[(unsigned char)c];
 }
 
-/* Groups of 5 characters to 4 bytes each: 0, or -1 for anything that RFC 32 does not allow, and then
- * nothing is written. text holds that many characters, whichever. Two loops, since one that does
+/* Groups of 5 characters to 4 bytes each: 0, or -1 for anything that RFC 32 does not allow, and
+ * then nothing is written. text holds that many characters, whichever. Two loops, since one that does
  * both takes longer. */
 static int emz_i_z85_decode(unsigned char *data, const char *text, size_t groups) {
     const char *const end = text + 5 * groups;
@@ -2712,8 +2712,8 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
     return 1;
 }
 
-/* A publisher whose queue for us is full drops the newest values, and nobody tells. But so many must
- * have been on their way at once: then, behind them, the last values are asked for again. */
+/* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a whole
+ * queue was on its way at once: behind so many, the last values are asked for again. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     int64_t lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
