@@ -486,8 +486,6 @@ static void draw(demo *d) {
 
 /* ==== >>keys ================================================================================== */
 
-enum { UP = 256, DOWN, RIGHT, LEFT }; /* in the order of what a terminal sends: ESC [ A to D */
-
 static void turn(demo *d) {
     for (realm *r = d->realms; r < d->realms + d->realm_count; r++) {
         board_turn(&r->board, r->id->born, r->id->survive);
@@ -546,29 +544,11 @@ static void on_key(demo *d, int key)
 }
 /* clang-format on */
 
-/* Sequences are read to their end: the 3 of "ESC [ 3 ~", Delete, is not the key 3. */
 static void read_keys(demo *d) {
-    static enum { PLAIN, ESCAPE, SEQUENCE } state = PLAIN;
-    char bytes[64];
-    const ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
-    if (n == 0 || (n < 0 && errno != EINTR))
-        d->quit = 1; /* the terminal is gone */
-    for (ssize_t i = 0; i < n; i++) {
-        const char c = bytes[i];
-        if (c == 27) {
-            state = ESCAPE;
-        } else if (state == ESCAPE && (c == '[' || c == 'O')) {
-            state = SEQUENCE;
-        } else if (state == SEQUENCE) {
-            if (c >= 'A' && c <= 'D')
-                on_key(d, UP + c - 'A');
-            if (c >= '@')
-                state = PLAIN;
-        } else {
-            state = PLAIN;
-            on_key(d, c);
-        }
-    }
+    int key;
+    while ((key = view_key()) > 0)
+        on_key(d, key);
+    d->quit |= key < 0; /* the terminal is gone */
 }
 
 /* ==== >>main ================================================================================== */

@@ -1028,12 +1028,10 @@ static void print_changes(reader *r) {
 
 /* Q, or the terminal is gone. */
 static int wants_to_quit(void) {
-    struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN};
-    char keys[64];
-    if (poll(&keyboard, 1, 0) <= 0)
-        return 0;
-    const ssize_t n = read(STDIN_FILENO, keys, sizeof keys);
-    return n == 0 || (n > 0 && (memchr(keys, 'q', (size_t)n) || memchr(keys, 'Q', (size_t)n)));
+    int key;
+    while ((key = view_key()) > 0 && key != 'q' && key != 'Q') {
+    }
+    return key != 0;
 }
 
 static int cmd_watch(options *o) {

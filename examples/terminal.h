@@ -2,6 +2,7 @@
     terminal.h - text in a terminal, drawn again and again; for the examples
 
         while (!signalled()) {
+            while ((key = view_key()) != 0) ...   // a byte, an arrow, or -1: the end
             view_measure();                       // the window may have another size now
             put_text(0, 0, 20, WHITE, "hello");   // line, column, width, colour
             view_flush();                         // writes what differs from before
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@
 
 enum { GREY = 245, WHITE = 231, RED = 196 }; /* of 256 colours */
 enum { LINE = 0x2500 };                      /* of Unicode */
+enum { UP = 256, DOWN, RIGHT, LEFT };        /* keys, in the order of what comes: ESC [ A to D */
 
 static inline int64_t clock_ms(void) {
     struct timespec t;
@@ -175,6 +178,34 @@ static inline void view_flush(void) {
     write_all(view.bytes, (size_t)(out - view.bytes));
 }
 
+/* A key that was pressed; 0: no more, it does not wait; -1: the terminal is gone. Sequences are read
+   to their end: the 3 of "ESC [ 3 ~", Delete, is not the key 3. */
+static inline int view_key(void) {
+    static enum { PLAIN, ESCAPE, SEQUENCE } state = PLAIN;
+    struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (poll(&keyboard, 1, 0) > 0) {
+        unsigned char c;
+        const ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return -1;
+        if (n < 0)
+            continue;
+        if (c == 27) {
+            state = ESCAPE;
+        } else if (state == ESCAPE && (c == '[' || c == 'O')) {
+            state = SEQUENCE;
+        } else if (state == PLAIN || state == ESCAPE) {
+            state = PLAIN;
+            return c;
+        } else if (c >= '@') {
+            state = PLAIN;
+            if (c >= 'A' && c <= 'D')
+                return UP + c - 'A';
+        }
+    }
+    return 0;
+}
+
 /* ---- signals ---- */
 
 static volatile sig_atomic_t got_signal;
@@ -186,8 +217,8 @@ static inline void on_signal(int number) {
 /* From now on these only set got_signal; those that were ignored (nohup, a job in the background)
    stay so. */
 static inline void catch_signals(void) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
-    for (int i = 0; i < 4; i++) {
+    static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP};
+    for (int i = 0; i < 5; i++) {
         struct sigaction action;
         sigaction(signals[i], NULL, &action);
         if (action.sa_handler == SIG_IGN)

@@ -32,9 +32,12 @@ t.key("\x03")
 ok(t.end() in (130, -signal.SIGINT), "Ctrl-C ends it")
 ok(t.restored(), "the terminal is as it was", t.seen)
 
-t = Terminal(["build/demo"])
-t.until("SLE")
-os.kill(t.pid, signal.SIGTERM)
-ok(t.end() in (143, -signal.SIGTERM), "SIGTERM ends it")
-ok(t.restored(), "the terminal is as it was", t.seen)
+for key, number in ("\x1c", signal.SIGQUIT), ("", signal.SIGTERM):
+    t = Terminal(["build/demo"])
+    t.until("SLE")
+    t.key(key)
+    if not key:
+        os.kill(t.pid, number)
+    ok(t.end() in (128 + number, -number), f"{number.name} ends it")
+    ok(t.restored(), "the terminal is as it was", t.seen)
 finish()
