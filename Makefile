@@ -29,6 +29,9 @@ help: ## this list
 demo: build/demo ## run the demo: three realms of Life in this terminal
 	@build/demo
 
+play: build/tanks ## play tanks: you and three bots; others join from other terminals
+	@build/tanks
+
 onion: ## be reachable through Tor: your own tor and onion (arguments: ARGS='--name Alien')
 	@examples/onion $(ARGS)
 

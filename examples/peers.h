@@ -187,4 +187,43 @@ static inline int peers_read(const char *path, peers_entry *peers, int room) {
     return mistakes ? -1 : count;
 }
 
+/* For trying things out: count peers of one machine, at the ports from port on, with keys that
+   everybody knows; secretkey: that of the one with number own, from 0. Returns count. */
+static inline int peers_local(peers_entry *peers, int count, int port, int own,
+                              char secretkey[EMZ_KEY_Z85_SIZE]) {
+    for (int i = 0; i < count; i++) {
+        char raw[EMZ_KEY_SIZE + 1], secret[EMZ_KEY_Z85_SIZE];
+        snprintf(raw, sizeof raw, "%0*d", EMZ_KEY_SIZE, i + 1);
+        emz_z85_encode(secret, sizeof secret, raw, EMZ_KEY_SIZE);
+        memset(&peers[i], 0, sizeof peers[i]);
+        emz_publickey(peers[i].publickey, secret);
+        snprintf(peers[i].name, sizeof peers[i].name, "P%d", i + 1);
+        strcpy(peers[i].address, "127.0.0.1");
+        peers[i].port = port + i;
+        if (i == own)
+            strcpy(secretkey, secret);
+    }
+    return count;
+}
+
+/* Which of the peers we are ourselves, by the file with what genkeypair printed, of which secretkey
+   is filled in. -1: it has been told on stderr what is wrong, also if count is -1. */
+static inline int peers_own(const peers_entry *peers, int count, const char *path,
+                            char secretkey[EMZ_KEY_Z85_SIZE]) {
+    char mine[EMZ_KEY_Z85_SIZE];
+    FILE *file = count < 0 ? NULL : fopen(path, "r");
+    const int read = file && fscanf(file, "public key: %*s secret key: %40s", secretkey) == 1 &&
+                     emz_publickey(mine, secretkey) == EMZ_OK;
+    if (file)
+        fclose(file);
+    for (int i = 0; i < count && read; i++)
+        if (strcmp(peers[i].publickey, mine) == 0)
+            return i;
+    if (read)
+        fprintf(stderr, "the peers file needs a line with your own public key: %s\n", mine);
+    else if (count >= 0)
+        fprintf(stderr, "your key file, \"%s\", must hold what genkeypair printed\n", path);
+    return -1;
+}
+
 #endif

@@ -19,6 +19,8 @@ diff "$dir/start.c" "$dir/readme.c" >"$dir/log"
 ok $? "both are the same program"
 [ "$(wc -l <examples/hello.c)" -lt 60 ]
 ok $? "hello.c is under 60 lines"
+[ "$(wc -l <examples/tanks.c)" -lt 400 ]
+ok $? "tanks.c is under 400 lines"
 [ "$(build/hello 2>"$dir/log")" = 'Hello, Bob! (Connected.)' ]
 ok $? "hello.c says hello"
 build/genkeypair >"$dir/pair" 2>"$dir/log"
@@ -28,7 +30,7 @@ ok $? "genkeypair with a secret key gives its public key"
 ! build/genkeypair nonsense >"$dir/log" 2>&1 && grep -q '40 characters' "$dir/log"
 ok $? "with nonsense, it says what is wrong"
 make help >"$dir/log"
-for target in demo examples test lint format install uninstall clean; do
+for target in demo play examples test lint format install uninstall clean; do
     grep -q "^  make $target:" "$dir/log"
     ok $? "make help names $target"
 done
