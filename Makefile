@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import zmq' 2>/d
 	exit; done; echo python3)
 export PYTHON
 CFLAGS ?= -O2 -g
+MAKEFLAGS += --jobs=2
 WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-qual \
 	-Wcast-align -Wformat=2 -Wvla -Wwrite-strings -Wdouble-promotion -Wswitch-enum \
 	-Wstrict-prototypes -Wmissing-prototypes

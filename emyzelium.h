@@ -1079,8 +1079,8 @@ static uint32_t emz_i_z85_digit(char c) {
 }
 
 /* Groups of 5 characters to 4 bytes each: 0, or -1 for anything that RFC 32 does not allow, and
- * then nothing is written. text holds that many characters, whichever. Two loops, since one that does
- * both takes longer. */
+ * then nothing is written. text holds that many characters, whichever. Two loops, since one that
+ * does both takes longer. */
 static int emz_i_z85_decode(unsigned char *data, const char *text, size_t groups) {
     const char *const end = text + 5 * groups;
     const char *c;
@@ -2712,8 +2712,8 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
     return 1;
 }
 
-/* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a whole
- * queue was on its way at once: behind so many, the last values are asked for again. */
+/* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a
+ * whole queue was on its way at once: behind so many, the last values are asked for again. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     int64_t lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
@@ -2726,8 +2726,8 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     }
 }
 
-/* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. 0, or
- * -1 without memory: the old value stays. */
+/* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. 0,
+ * or -1 without memory: the old value stays. */
 static int emz_i_absorb(emz_ehypha *eh) {
     emz_efunguz *ef = eh->ef;
     int size = emz_i_wire_etale(&ef->in, ef->max_part_size);
