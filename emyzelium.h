@@ -1937,6 +1937,8 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
          EMZ_HANDSHAKE_TIMEOUT_MS}, /* for strangers that stop */
         {EMZ_I_PUBLISHER, ZMQ_SNDHWM, ef->queue_size},
         {EMZ_I_PUBLISHER, ZMQ_XPUB_NODROP, 1}, /* say so when a queue is full */
+        /* Else the system keeps megabytes for a slow subscriber, which grow old there. */
+        {EMZ_I_PUBLISHER, ZMQ_SNDBUF, 131072},
         /* Never let it stop reading: libzmq (4.3.4, and later) aborts the process when a connection
          * ends while its queue is full, at the next heartbeat. */
         {ends, ZMQ_RCVHWM, 0},
