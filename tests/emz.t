@@ -342,6 +342,7 @@ def test_watch():
         t = Terminal([EMZ, "watch", "--from", pub.address], 12, 90)
         ok(t.until("\x1b\\[\\?1049h") and t.until("temp"), "watch in a terminal", t.seen)
         ok(t.until("evil") and "\x1b]0" not in t.seen, "a title commands nothing")
+        t.key("\x1bOQ")  # F2, which is not the key Q
         for rows, columns in (1, 1), (4, 30), (40, 160):
             t.size(rows, columns)
             ok(t.until("\x1b\\[\\d+;\\d+H"), f"resized to {columns} x {rows}: drawn again", t.seen)
