@@ -2014,8 +2014,8 @@ static int emz_i_send(void *socket, const void *data, size_t size, int flags) {
     return rc < 0 ? -1 : 0;
 }
 
-/* Send copies of all frames; libzmq shares the bytes of larger ones. 0, or -1 with errno; EAGAIN
- * only where nothing was sent. */
+/* Send copies of all frames; libzmq shares the bytes of larger ones. 0, or -1 with errno; EAGAIN:
+ * nothing was sent, since the queues are looked at before a message begins. */
 static int emz_i_send_frames(void *socket, emz_i_frames *frames) {
     size_t i;
     for (i = 0; i < frames->count; i++) {
@@ -2031,7 +2031,7 @@ static int emz_i_send_frames(void *socket, emz_i_frames *frames) {
         if (rc < 0) {
             int saved = zmq_errno();
             zmq_msg_close(&copy);
-            errno = i && saved == EAGAIN ? EIO : saved;
+            errno = saved;
             return -1;
         }
     }
