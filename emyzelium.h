@@ -1839,14 +1839,15 @@ struct emz_ehypha {
     char endpoint[320];   /* of the present attempt, "" between two */
     emz_i_stage stage;
     emz_link link;
-    int reply;        /* the proxy's last refusal, 0: none */
-    uint64_t since;   /* milliseconds: in this stage */
-    uint64_t due;     /* when the stage is over */
-    int missed;       /* a message was lost, for lack of memory */
-    int behind;       /* more has come than one update() takes */
-    int64_t lag;      /* microseconds: a value's shortest way yet, with the clocks' difference */
-    int64_t mark;     /* what was published before was on its way when backlog began, which */
-    uint64_t backlog; /* counts what of it has come */
+    int reply;      /* the proxy's last refusal, 0: none */
+    uint64_t since; /* milliseconds: in this stage */
+    uint64_t due;   /* when the stage is over */
+    int missed;     /* a message was lost, for lack of memory */
+    int behind;     /* more has come than one update() takes */
+    int64_t lag;    /* microseconds: a value's shortest way yet, with the clocks' difference */
+    int64_t mark;   /* what was published before was on its way already when an earlier one came */
+    int late;       /* the last value was such a one */
+    uint64_t backlog; /* values since there was neither a late one nor one waiting */
     emz_link failed;  /* how the last attempt ended, and */
     unsigned fails;   /* how many times running */
 };
@@ -2632,6 +2633,8 @@ static void emz_i_ask_again(emz_ehypha *eh) {
     }
     eh->lag = INT64_MAX;
     eh->mark = INT64_MIN;
+    eh->late = 0;
+    eh->backlog = 0;
     emz_i_due(eh->ef, &eh->due, failed ? emz_i_ms(eh->ef) + EMZ_I_QUIET_MS : EMZ_I_NEVER);
 }
 
@@ -2719,11 +2722,11 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     int64_t lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
-    if (et->t_out >= eh->mark) {
+    eh->late = et->t_out < eh->mark;
+    if (!eh->late) {
         eh->mark = emz_i_apart(et->t_in, eh->lag);
-        eh->backlog = 0;
-    } else if (++eh->backlog >= (uint64_t)eh->ef->queue_size / 4 * 3 &&
-               eh->stage == EMZ_I_TALKING) {
+    }
+    if (++eh->backlog >= (uint64_t)eh->ef->queue_size / 4 * 3 && eh->stage == EMZ_I_TALKING) {
         emz_i_due(eh->ef, &eh->due, emz_i_ms(eh->ef) + EMZ_I_QUIET_MS);
     }
 }
@@ -2775,6 +2778,7 @@ static int emz_i_receive(emz_i_source *s) {
     for (n = 0; n < EMZ_UPDATE_MESSAGES; n++) {
         got = emz_i_recv_frames(s->socket, &eh->ef->in);
         if (!got) {
+            eh->backlog = eh->late ? eh->backlog : 0;
             return 0;
         }
         if (eh->tunnel) {

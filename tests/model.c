@@ -435,8 +435,9 @@ static void test_links(void) {
 }
 
 /* Over IPv6, and: what is emitted right before the end still arrives. */
-/* A reader that was away for so long that the queues overflowed ends with the newest all the same. */
-static void test_behind(void) {
+/* A reader that was away for so long that the queues overflowed ends with the newest all the same.
+ * late: what it had before was published long before it came. */
+static void test_behind(int late) {
     static char data[20000];
     emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
     emz_ehypha *eh = connect_realm(b, a);
@@ -450,6 +451,7 @@ static void test_behind(void) {
     emz_ehypha_add_etale(eh, "quiet", &quiet);
     emit_text(a, "busy", "");
     until("somebody reads", emz_etale_t_in(busy) >= 0);
+    eh->lag = late ? INT64_C(3600000000) : eh->lag;
     for (i = 0; i < 3000; i++) { /* 60 MB: more than the system keeps */
         memcpy(data, &i, sizeof i);
         if (emz_efunguz_emit_etale(a, "busy", &part, 1)) {
@@ -531,7 +533,8 @@ int main(void) {
     test_limits();
     test_flood();
     test_links();
-    test_behind();
+    test_behind(0);
+    test_behind(1);
     test_last_words();
     test_log();
     is(fds(), fds_before, "all file descriptors are back");
