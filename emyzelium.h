@@ -551,9 +551,10 @@ EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
 /* Publish count parts under a title: all of it or, with an error, nothing. title: bytes up to the
  * NUL, may be "". parts may be NULL when count is 0. The data is copied. It never blocks: a
  * subscriber whose queue is full misses it, and asks for the last values when it has caught up (one
- * with this file does). The value is kept and handed to each new subscriber of the title, unless
- * no_retain. Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the
- * port could not be taken again after a change of the whitelist (it is being retried). */
+ * with this file, and a queue_size not above yours, does). The value is kept and handed to each new
+ * subscriber of the title, unless no_retain. Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and
+ * BIND while the port could not be taken again after a change of the whitelist (it is being
+ * retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
 
@@ -778,7 +779,10 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_PUMP_BATCH   64    /* chunks a direction of a tunnel */
 #define EMZ_I_CHUNK        65536 /* bytes that a tunnel moves at once */
 #define EMZ_I_OWED_MS      20    /* until a kept value is sent again that a queue had no room for */
-#define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again */
+#define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
+#define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
+#define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again, */
+#define EMZ_I_ASK_MS       10000 /* or since its begin, where it has no end */
 #define EMZ_I_REBIND_MS    500   /* how long a whitelist change waits to get its port back */
 #define EMZ_I_BANNED_MAX   1024  /* keys of subscribers that broke the protocol */
 #define EMZ_I_LOG_MAX      20    /* lines a second that strangers can cause */
@@ -1839,17 +1843,17 @@ struct emz_ehypha {
     char endpoint[320];   /* of the present attempt, "" between two */
     emz_i_stage stage;
     emz_link link;
-    int reply;      /* the proxy's last refusal, 0: none */
-    uint64_t since; /* milliseconds: in this stage */
-    uint64_t due;   /* when the stage is over */
-    int missed;     /* a message was lost, for lack of memory */
-    int behind;     /* more has come than one update() takes */
-    int64_t lag;    /* microseconds: a value's shortest way yet, with the clocks' difference */
-    int64_t mark;   /* what was published before was on its way already when an earlier one came */
-    int late;       /* the last value was such a one */
-    uint64_t backlog; /* values since there was neither a late one nor one waiting */
-    emz_link failed;  /* how the last attempt ended, and */
-    unsigned fails;   /* how many times running */
+    int reply;       /* the proxy's last refusal, 0: none */
+    uint64_t since;  /* milliseconds: in this stage */
+    uint64_t due;    /* when the stage is over */
+    int missed;      /* a message was lost, for lack of memory */
+    int behind;      /* more has come than one update() takes */
+    int64_t lag;     /* microseconds: a value's shortest way yet, with the clocks' difference */
+    uint64_t values; /* how many have come, and the last ones when: a ring */
+    int64_t came[EMZ_I_BACKLOG];
+    uint64_t behind_since; /* milliseconds: when the backlog began */
+    emz_link failed;       /* how the last attempt ended, and */
+    unsigned fails;        /* how many times running */
 };
 
 struct emz_etale {
@@ -2620,21 +2624,19 @@ static int emz_i_subscribe(emz_ehypha *eh, const char *title, int option) {
     return zmq_setsockopt(eh->source.socket, option, title, strlen(title) + 1);
 }
 
-/* A subscription taken back and made again brings the kept value. */
+/* A subscription made once more brings the kept value. libzmq tells the peer of each, and of the
+ * end only with the last: so nothing that is emitted meanwhile is missed. */
 static void emz_i_ask_again(emz_ehypha *eh) {
     int failed = 0;
     size_t i;
     for (i = 0; i < eh->etales.count; i++) {
         const emz_etale *et = (const emz_etale *)eh->etales.at[i];
         if (!et->paused) {
-            failed |= emz_i_subscribe(eh, emz_etale_title(et), ZMQ_UNSUBSCRIBE) ||
-                      emz_i_subscribe(eh, emz_etale_title(et), ZMQ_SUBSCRIBE);
+            failed |= emz_i_subscribe(eh, emz_etale_title(et), ZMQ_SUBSCRIBE) ||
+                      emz_i_subscribe(eh, emz_etale_title(et), ZMQ_UNSUBSCRIBE);
         }
     }
-    eh->lag = INT64_MAX;
-    eh->mark = INT64_MIN;
-    eh->late = 0;
-    eh->backlog = 0;
+    eh->lag = INT64_MAX; /* a clock may have been set */
     emz_i_due(eh->ef, &eh->due, failed ? emz_i_ms(eh->ef) + EMZ_I_QUIET_MS : EMZ_I_NEVER);
 }
 
@@ -2718,16 +2720,22 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 }
 
 /* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a
- * whole queue was on its way at once: behind so many, the last values are asked for again. */
+ * queue of values was on its way at once: this one had been emitted when those before it came.
+ * Behind them, the last values are asked for again. Its queue is taken to be as long as ours; half of that
+ * is enough, since what it counts as read is up to half a queue late. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
-    int64_t lag = emz_i_apart(et->t_in, et->t_out);
+    const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
+    const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
+    int64_t *came = &eh->came[eh->values++ % queue];
+    int64_t before = *came, lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
-    eh->late = et->t_out < eh->mark;
-    if (!eh->late) {
-        eh->mark = emz_i_apart(et->t_in, eh->lag);
-    }
-    if (++eh->backlog >= (uint64_t)eh->ef->queue_size / 4 * 3 && eh->stage == EMZ_I_TALKING) {
-        emz_i_due(eh->ef, &eh->due, emz_i_ms(eh->ef) + EMZ_I_QUIET_MS);
+    *came = et->t_in;
+    if (eh->stage == EMZ_I_TALKING &&
+        emz_i_apart(before + EMZ_I_SLACK_MS * 1000, eh->lag) >= et->t_out) {
+        uint64_t now = emz_i_ms(eh->ef), end = now + EMZ_I_QUIET_MS;
+        eh->behind_since = eh->due == EMZ_I_NEVER ? now : eh->behind_since;
+        emz_i_due(eh->ef, &eh->due,
+                  end < eh->behind_since + EMZ_I_ASK_MS ? end : eh->behind_since + EMZ_I_ASK_MS);
     }
 }
 
@@ -2778,7 +2786,6 @@ static int emz_i_receive(emz_i_source *s) {
     for (n = 0; n < EMZ_UPDATE_MESSAGES; n++) {
         got = emz_i_recv_frames(s->socket, &eh->ef->in);
         if (!got) {
-            eh->backlog = eh->late ? eh->backlog : 0;
             return 0;
         }
         if (eh->tunnel) {
@@ -3152,7 +3159,6 @@ static emz_result emz_i_ehypha_new(emz_efunguz *ef, const char *publickey, const
     memcpy(eh->publickey, publickey, sizeof eh->publickey);
     memcpy(eh->host, host, strlen(host) + 1);
     eh->lag = INT64_MAX;
-    eh->mark = INT64_MIN;
     eh->source.owner = eh->monitor.source.owner = eh;
     eh->source.serve = emz_i_ehypha_serve;
     eh->monitor.source.serve = emz_i_ehypha_monitor_serve;

@@ -434,7 +434,6 @@ static void test_links(void) {
     realm_free(b);
 }
 
-/* Over IPv6, and: what is emitted right before the end still arrives. */
 /* A reader that was away for so long that the queues overflowed ends with the newest all the same.
  * late: what it had before was published long before it came. */
 static void test_behind(int late) {
@@ -473,6 +472,88 @@ static void test_behind(int late) {
     realm_free(a);
 }
 
+/* A burst of more titles than a queue holds, to a reader that is there. */
+static void test_burst(void) {
+    enum { TITLES = 2500, BURSTS = 12 };
+    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = connect_realm(b, a);
+    char title[16], value[16];
+    int i, n, lack = 0;
+    for (i = 0; i < TITLES; i++) {
+        snprintf(title, sizeof title, "%d", i);
+        emz_ehypha_add_etale(eh, title, NULL);
+    }
+    emit_text(a, "0", "");
+    until("somebody reads", emz_etale_t_in(emz_ehypha_etale_at(eh, 0)) >= 0);
+    for (n = 0; n < BURSTS && !lack; n++) {
+        int64_t end = emz_now() + INT64_C(20000000);
+        snprintf(value, sizeof value, "%d", n);
+        for (i = 0; i < TITLES; i++) {
+            snprintf(title, sizeof title, "%d", i);
+            emit_text(a, title, value);
+        }
+        do {
+            pump();
+            emz_efunguz_wait(b, 1);
+            for (lack = i = 0; i < TITLES; i++) {
+                lack += !holds(emz_ehypha_etale_at(eh, (size_t)i), value);
+            }
+        } while (lack && emz_now() < end);
+    }
+    is(lack, 0, "of each burst of 2,500 titles, all arrive");
+    realm_free(b);
+    realm_free(a);
+}
+
+/* A value that was emitted at t_out (s) and comes in at t_in. */
+static void comes(emz_ehypha *eh, double t_out, double t_in) {
+    static emz_etale et;
+    et.t_out = (int64_t)(t_out * 1e6);
+    et.t_in = (int64_t)(t_in * 1e6);
+    emz_i_backlog(eh, &et);
+}
+
+/* When are the last values asked for again? */
+static void test_backlog(void) {
+    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+    emz_ehypha *eh = connect_realm(b, a);
+    double t;
+    int i;
+    until("connected", emz_ehypha_link(eh) == EMZ_LINK_UP);
+    is(eh->due == EMZ_I_NEVER, 1, "at first, nothing is to be asked for");
+    for (i = 0; i < 5000; i++) {
+        comes(eh, 1 + i * 0.001, 1 + i * 0.001 + (i % 7) * 0.01);
+    }
+    is(eh->due == EMZ_I_NEVER, 1, "a quick stream: nothing either");
+    /* 300 more as the first one arrives, and the queue is full */
+    for (i = 0, t = 10; i < 1000; i++) {
+        comes(eh, i < 700 ? 10 : 10.01, t += 0.01);
+    }
+    ok(eh->due < EMZ_I_NEVER, "700 values on their way, then 300 more: asked for again");
+    emz_i_ask_again(eh);
+    is(eh->due == EMZ_I_NEVER, 1, "once");
+    /* read more quickly than they were emitted */
+    for (i = 0; i < 1000; i++) {
+        comes(eh, 100 + i * 0.0001, 105 + i * 0.00001);
+    }
+    ok(eh->due < EMZ_I_NEVER, "back from being away: asked for again");
+    emz_i_ask_again(eh);
+    for (i = 0, t = 200; i < 700; i++) { /* the publisher's clock goes back */
+        comes(eh, 100 + i * 0.01, t += 0.01);
+    }
+    emz_i_ask_again(eh);
+    for (i = 0; i < 5000; i++) {
+        comes(eh, 107 + i * 0.01, t += 0.01);
+    }
+    is(eh->due == EMZ_I_NEVER, 1, "a clock that was set is no backlog for ever");
+    comes(eh, -9e12, t);
+    comes(eh, 9e12, t);
+    ok(1, "nor does it harm what the publisher takes for the time");
+    realm_free(b);
+    realm_free(a);
+}
+
+/* Over IPv6, and: what is emitted right before the end still arrives. */
 static void test_last_words(void) {
     emz_config c;
     emz_efunguz *a, *b = realm_new(NULL, NULL);
@@ -535,6 +616,8 @@ int main(void) {
     test_links();
     test_behind(0);
     test_behind(1);
+    test_burst();
+    test_backlog();
     test_last_words();
     test_log();
     is(fds(), fds_before, "all file descriptors are back");
