@@ -47,6 +47,9 @@ test-tor: build/genkeypair build/demo build/tests/tor/realm ## run those over a 
 faults: build/tests/faults ## let every allocation, libzmq call and system call fail in turn: all points (2 min)
 	@FAULTS_STEP=1 build/tests/faults
 
+analyze: ## gcc -fanalyzer, clang --analyze, cppcheck, clang-tidy find nothing without a reason (3 min)
+	prove -v -e '' $(PROVEFLAGS) tests/analyze.t :: deep
+
 fuzz: ## libFuzzer on the parsers, 5 minutes each (ARGS='SECONDS TARGET ...')
 	prove -v -e '' $(PROVEFLAGS) tests/fuzz.t :: $(or $(ARGS),300)
 
