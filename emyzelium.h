@@ -708,7 +708,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #include <stdio.h>  /* vsnprintf; the whitelist file */
 #include <stdlib.h> /* malloc */
 #include <string.h>
-#include <zmq.h> /* on Windows it brings winsock2.h */
+#include <zmq.h> /* not found? Install libzmq3-dev, zeromq-devel or zeromq; brings winsock2.h */
 
 #ifdef _WIN32
 #define EMZ_I_WINDOWS 1
