@@ -206,14 +206,16 @@ static inline int peers_local(peers_entry *peers, int count, int port, int own,
     return count;
 }
 
-/* Which of the peers we are ourselves, by the file with what genkeypair printed, of which secretkey
-   is filled in. -1: it has been told on stderr what is wrong, also if count is -1. */
+/* Which of the peers we are ourselves, by our key file, of which secretkey is filled in. -1: it has been told on stderr what is wrong, also if count is -1. */
 static inline int peers_own(const peers_entry *peers, int count, const char *path,
                             char secretkey[EMZ_KEY_Z85_SIZE]) {
     char mine[EMZ_KEY_Z85_SIZE];
     FILE *file = count < 0 ? NULL : fopen(path, "r");
-    const int read = file && fscanf(file, "public key: %*s secret key: %40s", secretkey) == 1 &&
-                     emz_publickey(mine, secretkey) == EMZ_OK;
+    strcpy(secretkey, "");
+    while (file && fscanf(file, "%40s", secretkey) == 1) {
+        /* the last word: emz keys writes nothing else, and genkeypair prints the secret key last */
+    }
+    const int read = emz_publickey(mine, secretkey) == EMZ_OK;
     if (file)
         fclose(file);
     for (int i = 0; i < count && read; i++)
@@ -222,7 +224,7 @@ static inline int peers_own(const peers_entry *peers, int count, const char *pat
     if (read)
         fprintf(stderr, "the peers file needs a line with your own public key: %s\n", mine);
     else if (count >= 0)
-        fprintf(stderr, "your key file, \"%s\", must hold what genkeypair printed\n", path);
+        fprintf(stderr, "your key file, \"%s\", holds no secret key; emz keys makes one\n", path);
     return -1;
 }
 

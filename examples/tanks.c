@@ -217,7 +217,7 @@ static void open_network(const char *secretkey, emz_config config) {
     config.whitelist_size = (size_t)(end - players);
     const emz_result result = emz_efunguz_new(&efunguz, secretkey, &config);
     if (result != EMZ_OK)
-        DIE("port %d: %s Do you play already?", config.pubsub_port, emz_result_str(result));
+        DIE("--port %d: %s Do you play already?", config.pubsub_port, emz_result_str(result));
     for (player *p = me + 1; p < end; p++)
         connect_player(p);
 }
@@ -316,7 +316,7 @@ static const char help[] =
     "tanks                          you and three bots on this machine\n"
     "tanks --player N               player N (1 to 8) of this machine, in a terminal of its own\n"
     "tanks --peers FILE --key FILE  with friends: examples/peers.example, a line for each of you,\n"
-    "                               also for yourself; and what genkeypair printed for you\n"
+    "                               also for yourself; and your key file, from emz keys\n"
     "  --bind HOST                  listen there, or at all: * (127.0.0.1, right for Tor)\n"
     "  --torproxy HOST:PORT         Tor's SOCKS proxy (127.0.0.1:9050)\n"
     "  --port N, --seconds N, --bot player 1's port here (30851); end then; you are a bot, too\n"

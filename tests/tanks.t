@@ -40,14 +40,15 @@ def row_of_ports():
 
 
 def friends(*names):
-    """A peers file with system-chosen ports, and a key file for each."""
+    """A peers file with system-chosen ports, and a key file for each: the first one's as genkeypair prints
+    it, the others' as emz keys writes it."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
     players = {}
     with open(f"{folder.name}/peers", "w") as peers:
         for name, s in zip(names, sockets):
             pair = subprocess.run(["build/genkeypair"], capture_output=True, text=True, check=True).stdout
             with open(f"{folder.name}/{name}", "w") as file:
-                file.write(pair)
+                file.write(pair if not players else pair.split("secret key: ")[1])
             public, secret = (line.split(": ", 1)[1] for line in pair.splitlines())
             players[name] = (public, secret, s.getsockname()[1])
             peers.write(f"{name} {public} 127.0.0.1 {players[name][2]}\n")
