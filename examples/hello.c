@@ -1,5 +1,5 @@
 /* The quick start of emyzelium.h: two peers in one program, without Tor.
- * Build: cc hello.c -lzmq -o hello */
+ * Build: cc hello.c -lzmq -o hello; where the header lies beside it, include "emyzelium.h". */
 #define EMYZELIUM_IMPLEMENTATION
 #include "../emyzelium.h"
 #include <stdio.h>
