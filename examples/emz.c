@@ -218,7 +218,8 @@ static const char *parse_address(peers_entry *p, const char *text) {
         port = split_port(copy + EMZ_KEY_Z85_SIZE, &host);
     }
     if (!port)
-        return "it is neither a name in the peers file nor KEY@HOST:PORT (in single quotes)";
+        return *text ? "it is neither a name in the peers file nor KEY@HOST:PORT (in single quotes)"
+                     : "it is empty; is the variable set?";
     memcpy(name, copy, 8);
     return peers_fill(p, name, copy, host, port);
 }
@@ -381,7 +382,9 @@ static int allow(const options *o, emz_efunguz *ef) {
     int number = 0, mistakes = 0;
     for (; *given; given++)
         if (emz_z85_decode(raw, sizeof raw, *given) != EMZ_OK) {
-            SAY("--allow %s: no public key; copy all of its 40 characters once more", *given);
+            SAY("--allow %s: %s", *given,
+                **given ? "no public key; copy all of its 40 characters once more"
+                        : "it is empty; is the variable set?");
             mistakes++;
         } else if (ef) {
             emz_efunguz_add_whitelist_publickeys(ef, given, 1);

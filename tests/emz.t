@@ -96,7 +96,8 @@ def test_words():
         "no IP address": ["sub", "--from", BOB + "@h:1", "--tor", "tor.example:9050"],
         "No such file": ["sub", "--from", BOB + "@h:1", "--key", "nowhere"],
         "cannot read nowhere": ["pub", "--port", "0", "t", "--file", "nowhere"],
-        "--allow me: no public key": ["pub", "--allow", "me", "t"], "say what to check": ["check"],
+        "--allow me: no public key": ["pub", "--allow", "me", "t"], "--allow : it is empty": ["pub", "--allow", "", "t"],
+        "--from : it is empty": ["sub", "--from", "", "t"], "say what to check": ["check"],
     }.items():
         wrong(f"emz {' '.join(args)[:60]}", words, *args)
 
