@@ -278,6 +278,16 @@ static void message_arrive(const message *m, void *socket) {
     }
 }
 
+/* An event that libzmq reports. */
+static void event_arrive(emz_i_monitor *m, unsigned event, uint32_t value) {
+    uint8_t frame[6];
+    uint16_t number = (uint16_t)event;
+    memcpy(frame, &number, 2);
+    memcpy(frame + 2, &value, 4);
+    arrive(m->source.socket, frame, sizeof frame, 1);
+    arrive(m->source.socket, "tcp://127.0.0.1:1", 17, 0);
+}
+
 /* ---- wire: what an ehypha receives ---- */
 
 #define ETALES 4
@@ -425,6 +435,7 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
     emz_efunguz *ef;
     emz_ehypha *eh;
     emz_i_tunnel *t;
+    int subscriber = my_socket(); /* the end of ours that libzmq connects to the listener */
     unsigned n, quiet = 0;
     memset(&config, 0, sizeof config);
     memset(o, 0, sizeof *o);
@@ -451,7 +462,7 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
         }
         if (local) {
             size_t left = local->size - local->arrived;
-            check(local->caller[0] == t->local_port); /* nobody else is let in */
+            check(local->caller[0] == PORT_OF(thing_at(subscriber))); /* nobody else is let in */
             if (!local->script) {
                 local->script = ours;
                 left = local->size = sizeof ours;
@@ -463,10 +474,11 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
             thing *listener = thing_at(t->listener.fd);
             unsigned s;
             o->read = proxy ? proxy->read : 0;
+            event_arrive(&eh->monitor, ZMQ_EVENT_CONNECTED, (uint32_t)subscriber);
             for (s = 0; s < strangers % 7; s++) { /* from any port but ours */
                 listener->caller[listener->callers++] = 1 + (int)s;
             }
-            listener->caller[listener->callers++] = t->local_port;
+            listener->caller[listener->callers++] = PORT_OF(thing_at(subscriber));
         }
         (void)emz_efunguz_update(ef);
         if (proxy && t->proxy.fd != EMZ_I_NO_FD) {
@@ -492,6 +504,7 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
     check(emz_link_str(emz_ehypha_link(eh)) && *emz_ehypha_link_str(eh));
     check((o->stage == EMZ_I_WAITING) == (o->link < 0));
     emz_efunguz_free(ef);
+    my_close(subscriber);
 }
 
 /* RFC 1928 read at leisure, with all bytes there. */
@@ -532,7 +545,7 @@ static void socks_expect(outcome *o, const uint8_t *b, size_t size, int ends) {
         o->link = ends ? EMZ_LINK_NO_PROXY : EMZ_LINK_CONNECTING;
         return;
     }
-    o->stage = EMZ_I_CONNECTING;
+    o->stage = EMZ_I_SHAKING;
     o->link = EMZ_LINK_CONNECTING;
     o->read = 2 + length;
 }
@@ -639,15 +652,6 @@ static void target_subscription(input in) {
 }
 
 /* ---- monitor: events of libzmq's sockets, lawful ones and garbage ---- */
-
-static void event_arrive(emz_i_monitor *m, unsigned event, uint32_t value) {
-    uint8_t frame[6];
-    uint16_t number = (uint16_t)event;
-    memcpy(frame, &number, 2);
-    memcpy(frame + 2, &value, 4);
-    arrive(m->source.socket, frame, sizeof frame, 1);
-    arrive(m->source.socket, "tcp://127.0.0.1:1", 17, 0);
-}
 
 /* Connections as libzmq reports them: each comes, shakes hands or not, ends. */
 static void monitor_lawful(emz_efunguz *ef, input in) {

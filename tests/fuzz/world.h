@@ -436,7 +436,7 @@ static int my_gettimeofday(struct timeval *t) {
 #define fcntl(fd, command, value)                  my_fcntl(fd, command)
 #define setsockopt(fd, level, option, value, size) good(0, fd, level, option, value, size)
 #define bind(fd, at, size)                         good(0, fd, at, size)
-#define getsockname(fd, at, size)                  my_getsockname(fd, at)
+#define getsockname(fd, at, size)                  (good(0, size), my_getsockname(fd, at))
 #define listen(fd, backlog)                        good(0, fd, backlog)
 #define accept(fd, from, size)                     (good(0, size), my_accept(fd, from))
 #define connect(fd, to, size)                      (good(0, to, size), my_connect(fd))
