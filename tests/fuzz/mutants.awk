@@ -11,14 +11,19 @@ FNR == NR {
         split($0, field, / \| /)
         old[++count] = field[2]
         new[count] = field[3]
+        line[count] = FNR
+        mutants = FILENAME
     }
     next
 }
 { header = header $0 "\n" }
 END {
     for (k = 1; k <= count; k++) {
-        if (occurrences(header, old[k]) != 1) {
-            print "mutants: not once in the header: " old[k] > "/dev/stderr"
+        times = occurrences(header, old[k])
+        if (times != 1) {
+            print mutants ":" line[k] ": " times " times in " FILENAME ", must be once: " old[k] \
+                  "\nEdit " mutants ": give that bug an expression that " FILENAME " has now." \
+                  > "/dev/stderr"
             exit 1
         }
         at = index(header, old[k])
