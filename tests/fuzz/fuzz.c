@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* fmemopen, memmem */
 #include "world.h"
 #define EMYZELIUM_IMPLEMENTATION
+#define EMZ_MESSAGE_MAX 200 /* small enough to be reached */
 #include "emyzelium.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -342,6 +343,50 @@ static void wire_compare(const emz_ehypha *eh, const char *title, const expected
     check(emz_etale_t_out(et) == t && emz_etale_t_in(et) >= 0);
 }
 
+/* When a backlog lets an ehypha ask again: in numbers that hold every time there is. */
+typedef struct backlog {
+    __int128 lag, mark;
+    uint64_t count;
+    int64_t due;
+} backlog;
+
+static __int128 clamped(__int128 t) {
+    return t > INT64_MAX ? INT64_MAX : t < INT64_MIN ? INT64_MIN : t;
+}
+
+static void backlog_begin(backlog *b) {
+    b->lag = INT64_MAX;
+    b->mark = INT64_MIN;
+    b->due = INT64_MAX;
+}
+
+/* A value with this time has come. */
+static void backlog_count(backlog *b, int64_t t_out, uint64_t most, int talking) {
+    __int128 t_in = emz_now(), lag = clamped(t_in - t_out);
+    b->lag = lag < b->lag ? lag : b->lag;
+    if (t_out >= b->mark) {
+        b->mark = clamped(t_in - b->lag);
+        b->count = 0;
+    } else if (++b->count >= most && talking) {
+        b->due = clock_us / 1000 + EMZ_I_QUIET_MS;
+    }
+}
+
+/* Who is subscribed to after what was done; asked: how many titles were given up and taken. */
+static void subscriptions(const char *const *title, int *subscribed, int *asked) {
+    size_t i, k;
+    for (k = 0; k < done; k++) {
+        int on = by_us[k].option == ZMQ_SUBSCRIBE;
+        for (i = 0; i < ETALES && strcmp(title[i], (const char *)by_us[k].data); i++) {
+        }
+        check(i < ETALES && by_us[k].size == strlen(title[i]) + 1 && by_us[k].option);
+        check(subscribed[i] == !on);
+        subscribed[i] = on;
+        *asked += on;
+    }
+    forget_what_was_done();
+}
+
 static void target_wire(input in) {
     static const char *const title[ETALES] = {"", "a", "zone",
                                               "a title of more than 33 characters"};
@@ -350,19 +395,28 @@ static void target_wire(input in) {
     emz_efunguz *ef;
     emz_ehypha *eh;
     unsigned flags = take(&in);
+    int subscribed[ETALES] = {0}, talking = (flags & 8) != 0;
     size_t i, messages = 0;
+    backlog late = {0};
+    backlog_begin(&late);
     memset(e, 0, sizeof e);
     memset(&config, 0, sizeof config);
     config.max_part_size = flags & 1 ? 8 : 0;
+    config.queue_size = flags & 4 ? 4 : 0;
     in_place = (flags & 2) != 0;
     ef = efunguz(&config);
     check(!emz_efunguz_add_ehypha_direct(ef, "iGxlt)JYh!P9xPCY%BlY4Y]c^<=W)k^$T7GirF[R", "::1", 1,
                                          &eh));
+    if (talking) {
+        event_arrive(&eh->monitor, ZMQ_EVENT_CONNECTED, 0);
+        event_arrive(&eh->monitor, ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        check(!emz_efunguz_update(ef) && eh->link == EMZ_LINK_UP);
+    }
     while (in.left && messages < 80) {
         unsigned action = take(&in), which = action / 8 % ETALES;
         expected *x = &e[which];
         message m;
-        int changed = 0;
+        int changed = 0, asked = 0, wanted = 0, before = subscribed[which];
         switch (action % 8) {
         case 0:
             check(emz_ehypha_add_etale(eh, title[which], NULL) ==
@@ -382,6 +436,9 @@ static void target_wire(input in) {
                                   : emz_ehypha_resume_etale(eh, title[which])));
             }
             break;
+        case 7: /* a while without a message; while it connects, not so long that it gives up */
+            clock_us += talking ? 10000 * (int64_t)take(&in) : 0;
+            break;
         default: /* one message, or several before the update that takes them */
             do {
                 message_take(&in, &m, title[which], strlen(title[which]) + 1);
@@ -391,6 +448,9 @@ static void target_wire(input in) {
                     if (e[i].held && !e[i].paused &&
                         concerns(&m, title[i], config.max_part_size ? 8 : EMZ_DEF_MAX_PART_SIZE) &&
                         !equal(&m, &e[i].value)) {
+                        int64_t t_out;
+                        memcpy(&t_out, m.data[1], 8); /* this machine is little-endian */
+                        backlog_count(&late, t_out, config.queue_size ? 3 : 750, talking);
                         message_free(&e[i].value);
                         e[i].value = m;
                         e[i].changed = 1;
@@ -399,13 +459,23 @@ static void target_wire(input in) {
                 }
                 message_free(&m);
             } while (action & 128 && take(&in) & 1 && messages < 80);
-            for (i = 0; i < ETALES; i++) {
-                changed += e[i].changed;
-                e[i].changed = 0;
-            }
-            check(emz_efunguz_update(ef) == changed);
+        }
+        subscriptions(title, subscribed, &asked);
+        check(asked == (!before && subscribed[which]));
+        for (asked = 0, i = 0; i < ETALES; i++) {
+            check(subscribed[i] == (e[i].held && !e[i].paused));
+            wanted += subscribed[i];
+            changed += e[i].changed;
+            e[i].changed = 0;
+        }
+        check(emz_efunguz_update(ef) == changed);
+        subscriptions(title, subscribed, &asked);
+        check(asked == (clock_us / 1000 >= late.due ? wanted : 0)); /* for each last value again */
+        if (clock_us / 1000 >= late.due) {
+            backlog_begin(&late);
         }
         for (i = 0; i < ETALES; i++) {
+            check(subscribed[i] == (e[i].held && !e[i].paused));
             wire_compare(eh, title[i], &e[i]);
         }
     }
@@ -426,9 +496,10 @@ typedef struct outcome {
     size_t ups, downs;
 } outcome;
 
-/* pieces: how many bytes come, and go, at a time, again and again; NULL: all at once. */
+/* pieces: how many bytes come, and go, at a time, again and again; NULL: all at once. heard: with
+ * each of them, the subscribing socket has a message. */
 static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces, size_t count,
-                      unsigned strangers) {
+                      unsigned strangers, int heard) {
     static const uint8_t ours[] = "what our subscribing socket sends through the tunnel";
     const char *onion = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd";
     emz_config config;
@@ -449,7 +520,7 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
     thing_at(t->proxy.fd)->ends = ends;
     thing_at(t->proxy.fd)->room = 72; /* the greeting and the request */
     for (n = 0; quiet < 4 && n < 20000; n++) {
-        size_t piece = pieces && count ? 1 + pieces[n % count] % 64u : SIZE_MAX, before;
+        size_t piece = pieces && count ? 1 + pieces[n % count] % 16u : SIZE_MAX, before;
         thing *proxy = t->proxy.fd == EMZ_I_NO_FD ? NULL : thing_at(t->proxy.fd);
         thing *local = t->local.fd == EMZ_I_NO_FD ? NULL : thing_at(t->local.fd);
         before = o->ups + o->downs + (proxy ? proxy->arrived : 0) + (unsigned)eh->stage * 100000u;
@@ -479,6 +550,9 @@ static void socks_run(outcome *o, input script, int ends, const uint8_t *pieces,
                 listener->caller[listener->callers++] = 1 + (int)s;
             }
             listener->caller[listener->callers++] = PORT_OF(thing_at(subscriber));
+        }
+        if (heard) {
+            arrive(eh->source.socket, "", 0, 0);
         }
         (void)emz_efunguz_update(ef);
         if (proxy && t->proxy.fd != EMZ_I_NO_FD) {
@@ -556,14 +630,23 @@ static void target_socks(input in) {
     const uint8_t *pieces = take_bytes(&in, &count);
     static outcome whole, split, wanted;
     outcome *o[2];
-    int i, ends = flags & 1;
+    int i, ends = flags & 1, heard = flags >> 7 & 1;
     in.left = in.left < 3000 ? in.left : 3000;
     socks_expect(&wanted, in.at, in.left, ends);
-    socks_run(&whole, in, ends, NULL, 0, flags / 2);
-    socks_run(&split, in, ends, pieces, count, flags / 2);
+    socks_run(&whole, in, ends, NULL, 0, flags / 2, heard);
+    socks_run(&split, in, ends, pieces, count, flags / 2, heard);
     o[0] = &whole;
     o[1] = &split;
     for (i = 0; i < 2; i++) {
+        /* of a message without an end so much is let through, and what was read with it */
+        int endless =
+            wanted.read && in.left - wanted.read > EMZ_MESSAGE_MAX && !(heard && i == 1 && count);
+        if (endless && (!ends || o[i]->link == EMZ_LINK_LOST)) {
+            check(o[i]->stage == EMZ_I_WAITING && o[i]->link == EMZ_LINK_LOST && !o[i]->reply);
+            check(o[i]->downs <= (i == 1 && count ? EMZ_MESSAGE_MAX : in.left - wanted.read));
+            check(!memcmp(o[i]->down, in.at + wanted.read, o[i]->downs));
+            continue;
+        }
         check(o[i]->stage == wanted.stage && o[i]->link == wanted.link);
         check(o[i]->reply == wanted.reply && o[i]->read == wanted.read);
         check(o[i]->ups <= 3 || !memcmp(o[i]->up, "\5\1\0\5\1\0\3", 7));
@@ -579,75 +662,130 @@ static void target_socks(input in) {
     }
 }
 
-/* ---- subscription: what the publishing socket hands up ---- */
+/* ---- subscription: what the publishing socket hands up, and what goes out for it ---- */
+
+#define TITLES 3
+static const char *const title_of[TITLES] = {"", "a", "a title of more than 33 characters"};
+
+/* Read one message off what was done, from at on: the title whose value it is, or -1: it is one
+ * empty frame. Title i's value has i parts. */
+static int value_sent(const thing *gate, size_t *at) {
+    int i, which = -1;
+    size_t first = *at, frames = 1;
+    check(first < done);
+    for (i = 0; i < TITLES; i++) {
+        if (by_us[first].size == strlen(title_of[i]) + 1) {
+            check(!memcmp(by_us[first].data, title_of[i], by_us[first].size));
+            which = i;
+            frames = 2 + (size_t)i;
+        }
+    }
+    check(which >= 0 || !by_us[first].size);
+    for (; *at < first + frames; (*at)++) {
+        check(*at < done && !by_us[*at].option && by_us[*at].of == gate);
+        check(!by_us[*at].more == (*at + 1 == first + frames));
+    }
+    check(which < 0 || by_us[first + 1].size == 8);
+    return which;
+}
+
+/* The value of a title goes to all who have room for it, and fails for nobody who has none. */
+static void subscription_emit(emz_efunguz *ef, unsigned which) {
+    emz_part part[TITLES];
+    thing *gate = thing_of(ef->gate.socket);
+    size_t i, at = 0;
+    for (i = 0; i < which; i++) {
+        part[i].data = title_of;
+        part[i].size = i;
+    }
+    forget_what_was_done();
+    check(!emz_efunguz_emit_etale(ef, title_of[which], part, which));
+    check(value_sent(gate, &at) == (int)which && at == done);
+    check(ef->gate.socket == gate && gate->nodrop);
+}
 
 static void target_subscription(input in) {
-    static const char *const title[3] = {"", "a", "a title of more than 33 characters"};
-    unsigned flags = take(&in), emitted = take(&in);
+    unsigned flags = take(&in), emitted = take(&in), owed = 0;
     emz_efunguz *ef;
-    size_t i, messages = 0, bad = 0;
-    int must_rebuild = 0;
+    size_t messages = 0, bad = 0;
+    int64_t due = INT64_MAX; /* when what is owed is tried again */
+    unsigned i;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
     ef = efunguz(NULL);
-    for (i = 0; i < 3; i++) {
-        emz_part part;
-        part.data = title;
-        part.size = i;
+    for (i = 0; i < TITLES; i++) {
         if (emitted >> i & 1) {
-            check(!emz_efunguz_emit_etale(ef, title[i], &part, i));
+            subscription_emit(ef, i);
         }
     }
     check(ef->gate.manual == !no_manual);
     while (in.left && messages < 200) {
-        unsigned action = take(&in), which = action % 3;
+        unsigned action = take(&in), which = action % 3, paid = 0;
         thing *gate = thing_of(ef->gate.socket);
         uint8_t ready[64];
         message m;
         size_t at = 0;
+        int valid, full = (action & 64) != 0, kept = -1;
+        gate->full = full;
+        clock_us += action & 128 ? 1000 * EMZ_I_OWED_MS : 0;
+        if (action & 4) {
+            subscription_emit(ef, which);
+            emitted |= 1u << which;
+            owed &= ~(1u << which);
+        }
         ready[0] = action & 8 ? 1 : 0;
-        memcpy(ready + 1, title[which], strlen(title[which]) + 1);
+        memcpy(ready + 1, title_of[which], strlen(title_of[which]) + 1);
         user_id = action & 16   ? "iGxlt)JYh!P9xPCY%BlY4Y]c^<=W)k^$T7GirF[R"
                   : action & 32 ? "no key"
                                 : NULL;
-        message_take(&in, &m, ready, strlen(title[which]) + 2);
+        message_take(&in, &m, ready, strlen(title_of[which]) + 2);
         forget_what_was_done();
         message_arrive(&m, gate);
         messages++;
         (void)emz_efunguz_update(ef);
-        if (m.count == 1 && m.size[0] && m.data[0][0] <= 1) {
-            const char *kept = NULL;
+        valid = m.count == 1 && m.size[0] && m.data[0][0] <= 1;
+        if (valid) {
             check(gate->open && ef->gate.socket == gate);
-            for (i = 0; i < 3; i++) {
-                if (emitted >> i & 1 && m.data[0][0] && m.size[0] == strlen(title[i]) + 2 &&
-                    !memcmp(m.data[0] + 1, title[i], m.size[0] - 1)) {
-                    kept = title[i];
+            for (i = 0; i < TITLES; i++) {
+                if (emitted >> i & 1 && m.data[0][0] && m.size[0] == strlen(title_of[i]) + 2 &&
+                    !memcmp(m.data[0] + 1, title_of[i], m.size[0] - 1)) {
+                    kept = (int)i;
                 }
             }
-            if (ef->gate.manual) { /* it is said yes to, and exactly one message follows */
+            if (ef->gate.manual) { /* it is said yes to */
                 check(done > at && by_us[at].of == gate);
                 check(by_us[at].option == (m.data[0][0] ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE));
                 check(by_us[at].size == m.size[0] - 1);
                 check(!memcmp(by_us[at].data, m.data[0] + 1, m.size[0] - 1));
                 at++;
             }
-            check(done - at == (kept ? 2 + (size_t)(kept == title[1]) + 2 * (kept == title[2])
-                                     : ef->gate.manual));
-            for (i = at; i < done; i++) {
-                check(!by_us[i].option && by_us[i].of == gate && !by_us[i].more == (i + 1 == done));
+        }
+        if (m.count && !full && (kept >= 0 || ef->gate.manual)) { /* one message follows */
+            check(value_sent(gate, &at) == kept);
+            owed &= kept < 0 ? ~0u : ~(1u << kept);
+        } else if (kept >= 0) {
+            owed |= 1u << kept;
+            due = clock_us / 1000 + EMZ_I_OWED_MS;
+        }
+        if (clock_us / 1000 >= due) { /* then what is owed, each once */
+            while (at < done) {
+                int again = value_sent(gate, &at);
+                check(again >= 0 && owed >> again & 1 && !(paid >> again & 1));
+                paid |= 1u << again;
             }
-            check(!kept || !strcmp((const char *)by_us[at].data, kept));
-            check(kept || done == at || !by_us[at].size);
-        } else if (m.count) { /* the connections end, and the sender's key does not come again */
+            check(paid == (full ? 0 : owed));
+            owed &= ~paid;
+            due = owed ? clock_us / 1000 + EMZ_I_OWED_MS : INT64_MAX;
+        }
+        check(at == done);
+        if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
             bad += action & 16;
-            must_rebuild = 1;
+            due = INT64_MAX; /* all ask again */
             check(ef->gate.socket && !ef->gate.must_rebuild);
-            check(!done || (done == 1 && by_us[0].of == gate));
         }
         check(ef->banned.count == (bad > 0));
         message_free(&m);
     }
-    check(!must_rebuild || ef->gate.socket);
     emz_efunguz_free(ef);
 }
 

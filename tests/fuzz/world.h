@@ -78,6 +78,7 @@ typedef struct thing {
     size_t sents, room; /* and how much of that it can take now */
     int caller[8];      /* ports of those who wait to be accepted */
     int callers;
+    int full, nodrop, begun; /* a publisher: its queues are full, it says so, within a message */
 } thing;
 
 typedef struct packet { /* a frame in either direction, or an option */
@@ -138,6 +139,9 @@ static void note(packet *list, size_t *count, thing *of, int option, const void 
 
 /* A frame arrives at a socket of ours. */
 static void arrive(void *socket, const void *data, size_t size, int more) {
+    while (arriving && to_us[arriving - 1].gone) {
+        free(to_us[--arriving].data);
+    }
     note(to_us, &arriving, thing_of(socket), 0, data, size, more);
 }
 
@@ -243,6 +247,9 @@ static int my_set(void *socket, int option, const void *value, size_t size) {
         errno = EINVAL;
         return -1;
     }
+    if (option == ZMQ_XPUB_NODROP) {
+        memcpy(&t->nodrop, value, sizeof t->nodrop);
+    }
     if (option == ZMQ_SUBSCRIBE || option == ZMQ_UNSUBSCRIBE) {
         note(by_us, &done, t, option, value, size, 0);
     }
@@ -261,7 +268,13 @@ static int my_get(void *socket, int option, void *value, size_t *size) {
     return 0;
 }
 static int my_zmq_send(void *socket, const void *data, size_t size, int flags) {
-    note(by_us, &done, thing_of(socket), 0, data, size, flags & ZMQ_SNDMORE);
+    thing *t = thing_of(socket);
+    if (t->full && t->nodrop && !t->begun) {
+        errno = EAGAIN;
+        return -1;
+    }
+    t->begun = flags & ZMQ_SNDMORE;
+    note(by_us, &done, t, 0, data, size, t->begun);
     return (int)size;
 }
 static int my_zmq_recv(void *socket, void *data, size_t size) {
@@ -297,10 +310,11 @@ static int my_msg_recv(zmq_msg_t *m, void *socket) {
     return (int)p->size;
 }
 static int my_msg_send(zmq_msg_t *m, void *socket, int flags) {
-    size_t size = zmq_msg_size(m);
-    my_zmq_send(socket, zmq_msg_data(m), size, flags);
-    zmq_msg_close(m);
-    return (int)size;
+    int rc = my_zmq_send(socket, zmq_msg_data(m), zmq_msg_size(m), flags);
+    if (rc >= 0) {
+        zmq_msg_close(m);
+    }
+    return rc;
 }
 
 static int my_socket(void) {
