@@ -2399,6 +2399,7 @@ static emz_result emz_i_gate_open(emz_efunguz *ef, uint64_t patience) {
     gate->source.serve = emz_i_gate_serve;
     gate->monitor.source.serve = emz_i_gate_monitor_serve;
     gate->source.owner = gate->monitor.source.owner = ef;
+    ef->session[EMZ_KEY_SIZE - 1]++; /* who asked at the gate before is not there any more */
     gate->socket = emz_i_socket(ef, EMZ_I_PUBLISHER, ef->bind_host, NULL);
     if (!gate->socket || emz_i_monitor_open(ef, &gate->monitor, gate->socket, events)) {
         result = emz_i_zmq_result();
@@ -2721,8 +2722,8 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 
 /* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a
  * queue of values was on its way at once: this one had been emitted when those before it came.
- * Behind them, the last values are asked for again. Its queue is taken to be as long as ours; half of that
- * is enough, since what it counts as read is up to half a queue late. */
+ * Behind them, the last values are asked for again. Its queue is taken to be as long as ours; half
+ * of that is enough, since what it counts as read is up to half a queue late. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
