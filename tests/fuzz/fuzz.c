@@ -345,9 +345,9 @@ static void wire_compare(const emz_ehypha *eh, const char *title, const expected
 
 /* When a backlog lets an ehypha ask again: in numbers that hold every time there is. */
 typedef struct backlog {
-    __int128 lag, mark;
-    uint64_t count;
-    int64_t due;
+    __int128 lag;
+    int64_t came[80], begun, due;
+    int count;
 } backlog;
 
 static __int128 clamped(__int128 t) {
@@ -356,23 +356,25 @@ static __int128 clamped(__int128 t) {
 
 static void backlog_begin(backlog *b) {
     b->lag = INT64_MAX;
-    b->mark = INT64_MIN;
     b->due = INT64_MAX;
 }
 
-/* A value with this time has come. */
-static void backlog_count(backlog *b, int64_t t_out, uint64_t most, int talking) {
-    __int128 t_in = emz_now(), lag = clamped(t_in - t_out);
+/* A value with this time has come: was it emitted when the one before, so many before, came? */
+static void backlog_count(backlog *b, int64_t t_out, int many, int talking) {
+    const int64_t now = clock_us / 1000, t_in = emz_now();
+    const int64_t before = b->count >= many ? b->came[b->count - many] : 0;
+    const __int128 lag = clamped((__int128)t_in - t_out);
     b->lag = lag < b->lag ? lag : b->lag;
-    if (t_out >= b->mark) {
-        b->mark = clamped(t_in - b->lag);
-        b->count = 0;
-    } else if (++b->count >= most && talking) {
-        b->due = clock_us / 1000 + EMZ_I_QUIET_MS;
+    check(b->count < 80);
+    b->came[b->count++] = t_in;
+    if (talking && clamped(before + EMZ_I_SLACK_MS * 1000 - b->lag) >= t_out) {
+        b->begun = b->due == INT64_MAX ? now : b->begun;
+        b->due = now + EMZ_I_QUIET_MS < b->begun + EMZ_I_ASK_MS ? now + EMZ_I_QUIET_MS
+                                                                : b->begun + EMZ_I_ASK_MS;
     }
 }
 
-/* Who is subscribed to after what was done; asked: how many titles were given up and taken. */
+/* Who is subscribed to after what was done; asked: how many titles were taken. */
 static void subscriptions(const char *const *title, int *subscribed, int *asked) {
     size_t i, k;
     for (k = 0; k < done; k++) {
@@ -380,8 +382,8 @@ static void subscriptions(const char *const *title, int *subscribed, int *asked)
         for (i = 0; i < ETALES && strcmp(title[i], (const char *)by_us[k].data); i++) {
         }
         check(i < ETALES && by_us[k].size == strlen(title[i]) + 1 && by_us[k].option);
-        check(subscribed[i] == !on);
-        subscribed[i] = on;
+        subscribed[i] += on ? 1 : -1;
+        check(subscribed[i] >= 0);
         *asked += on;
     }
     forget_what_was_done();
@@ -450,7 +452,7 @@ static void target_wire(input in) {
                         !equal(&m, &e[i].value)) {
                         int64_t t_out;
                         memcpy(&t_out, m.data[1], 8); /* this machine is little-endian */
-                        backlog_count(&late, t_out, config.queue_size ? 3 : 750, talking);
+                        backlog_count(&late, t_out, config.queue_size ? 3 : 501, talking);
                         message_free(&e[i].value);
                         e[i].value = m;
                         e[i].changed = 1;
