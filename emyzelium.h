@@ -363,7 +363,7 @@ typedef struct emz_config {
     size_t max_part_size;         /* bytes, sent or received; 0: EMZ_DEF_MAX_PART_SIZE */
     int queue_size;               /* messages kept for a slow subscriber, then the newest are
                                      dropped; 0: EMZ_DEF_QUEUE_SIZE */
-    int io_threads;               /* of libzmq; 0: 1, enough for hundreds of MB/s */
+    int io_threads;               /* of libzmq, at most 64; 0: 1, enough for hundreds of MB/s */
     int no_retain;                /* nonzero: a new subscriber waits for the next emit */
     void (*log)(void *user, emz_log_level level, const char *message); /* NULL: silent; see
                                      emz_log_stderr. Called by the efunguz's thread, inside of
@@ -787,6 +787,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_BANNED_MAX   1024  /* keys of subscribers that broke the protocol */
 #define EMZ_I_LOG_MAX      20    /* lines a second that strangers can cause */
 #define EMZ_I_CURVE_EXTRA  33    /* bytes that CURVE adds to a frame (RFC 26) */
+#define EMZ_I_THREADS_MAX  64    /* libzmq can tell apart so many (ZMQ_AFFINITY) */
 #define EMZ_I_NEVER        UINT64_MAX
 #define EMZ_I_ONION_LENGTH 56
 
@@ -1544,14 +1545,14 @@ static int emz_i_net_limit(int zmq_limit) {
 }
 
 /* libzmq aborts the process where it can't open what its threads need: see first that count more
- * descriptors are to be had. */
+ * descriptors are to be had; at most those that emz_i_efunguz_open asks for. */
 static int emz_i_net_spare(int count) {
 #if EMZ_I_WINDOWS
     (void)count;
     return 0;
 #else
-    int fd[64], n = 0, failed = 0;
-    while (n < count && n < 64 && !failed) {
+    int fd[16 + 2 * EMZ_I_THREADS_MAX], n = 0, failed = 0;
+    while (n < count && !failed) {
         fd[n] = n ? fcntl(fd[0], F_DUPFD, 0) : socket(AF_INET, SOCK_STREAM, 0);
         failed = fd[n] < 0;
         n += !failed;
@@ -3224,8 +3225,11 @@ static const char *emz_i_config_mistake(const emz_config *c) {
     if (c->torproxy_port < 0 || c->torproxy_port > 65535) {
         return "torproxy_port must be 1 to 65535, or 0 for the default";
     }
-    if (c->queue_size < 0 || c->io_threads < 0) {
-        return "queue_size and io_threads must not be negative";
+    if (c->queue_size < 0) {
+        return "queue_size must not be negative";
+    }
+    if (c->io_threads < 0 || c->io_threads > EMZ_I_THREADS_MAX) {
+        return "io_threads must be 1 to 64, or 0 for the default";
     }
     if (c->max_part_size > SIZE_MAX / 4) {
         return "max_part_size is too large";

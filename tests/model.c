@@ -42,6 +42,8 @@ static void test_new(void) {
     NEW(EMZ_ERR_ARGUMENT, "host with a semicolon", c.bind_host = "127.0.0.1;127.0.0.1");
     NEW(EMZ_ERR_ARGUMENT, "negative queue", c.queue_size = -1);
     NEW(EMZ_ERR_ARGUMENT, "negative threads", c.io_threads = -1);
+    NEW(EMZ_ERR_ARGUMENT, "too many threads", c.io_threads = 65);
+    NEW(EMZ_ERR_ARGUMENT, "enormously many threads", c.io_threads = 0x7fffffff);
     NEW(EMZ_ERR_ARGUMENT, "enormous parts", c.max_part_size = SIZE_MAX);
     NEW(EMZ_ERR_ARGUMENT, "a whitelist that is NULL", c.whitelist_size = 1);
     NEW(EMZ_ERR_KEY, "a bad key in the whitelist", c.whitelist = keys, c.whitelist_size = 2);
