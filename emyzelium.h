@@ -1221,7 +1221,7 @@ static emz_result emz_i_onion(char name[EMZ_I_ONION_LENGTH], const char *onion) 
 }
 
 /* ---------------------------------------------------------------------------------------------
- * >>wire: bytes from the network, as frames (DESIGN of Emyzelium: title NUL | t_out | parts)
+ * >>wire: bytes from the network, as frames (>>concepts: title NUL | t_out | parts)
  * ------------------------------------------------------------------------------------------ */
 
 static const unsigned char *emz_i_data(const emz_i_frames *frames, size_t i) {
@@ -3359,8 +3359,7 @@ EMZ_API const char *emz_result_str(emz_result r) {
         return "This is no key: it takes 40 characters of Z85, as emz_keypair makes them.";
     case EMZ_ERR_ONION:
         return "This is no v3 onion address: it takes 56 letters and digits, and one is mistyped "
-               "or "
-               "missing.";
+               "or missing.";
     case EMZ_ERR_TITLE:
         return "The title is longer than EMZ_TITLE_MAX.";
     case EMZ_ERR_TOO_LARGE:
