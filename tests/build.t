@@ -79,6 +79,7 @@ for pair in gcc/g++ clang/clang++; do
         build="$cc $x -std=$std $strict $more -I$top"
         { $build -c one.c -o one.o && $cc one.o $libs -o one && ./one >out && grep -q '^[0-9.]* 0$' out; } >log 2>&1
         ok $? "$cc -std=$std: one file"
+        case $std in c11 | c17 | gnu17 | c++14 | c++17) continue ;; esac # all else for the oldest and newest
         { $build -c two_a.c -o a.o && $build -c two_b.c -o b.o && $cc a.o b.o $libs -o two && ./two; } >log 2>&1
         ok $? "$cc -std=$std: two files, static"
         { $build -c ext_a.c -o a.o && $build -c ext_b.c -o b.o && $cc a.o b.o $libs -o ext && ./ext; } >log 2>&1
