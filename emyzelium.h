@@ -2778,7 +2778,7 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     eh->lag = lag < eh->lag ? lag : eh->lag;
     *came = et->t_in;
     if (eh->stage == EMZ_I_TALKING &&
-        emz_i_apart(before + EMZ_I_SLACK_MS * 1000, eh->lag) >= et->t_out) {
+        emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {
         uint64_t now = emz_i_ms(eh->ef), end = now + EMZ_I_QUIET_MS;
         eh->behind_since = eh->due == EMZ_I_NEVER ? now : eh->behind_since;
         emz_i_due(eh->ef, &eh->due,

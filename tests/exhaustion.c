@@ -419,13 +419,19 @@ static void sockets(int n) {
 
 static char big[1 << 27];
 
-/* So many more megabytes of address space. */
+/* So many more megabytes of address space, once threads that start have taken what they take. */
 static void limit_memory(int megabytes) {
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    right(f && fscanf(f, "%lu", &pages) == 1, "/proc/self/statm", 0);
-    if (f) {
-        fclose(f);
+    unsigned long pages = 0, before;
+    int same = 0, i;
+    for (i = 0; i < 6000 && same < 20; i++) {
+        FILE *f = fopen("/proc/self/statm", "r");
+        before = pages;
+        right(f && fscanf(f, "%lu", &pages) == 1, "/proc/self/statm", 0);
+        if (f) {
+            fclose(f);
+        }
+        same = pages == before ? same + 1 : 0;
+        zmq_poll(NULL, 0, 5);
     }
     limit(RLIMIT_AS, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + ((rlim_t)megabytes << 20));
 }
