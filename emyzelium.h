@@ -178,17 +178,17 @@
  *                                                          memory-subscriber, grow-subscribers
  *     title that you emit  0.8 kB     with 100 bytes in it; who comes late gets 10,000 of them in
  *                                     0.2 s                memory-etale, grow-etales
- *     ehypha, direct       54 kB      update(): 0.5 us if nothing came, whether there is one or
+ *     ehypha, direct       58 kB      update(): 0.5 us if nothing came, whether there is one or
  *                                     1,000; 12 us for each that has a value
  *                                                          memory-ehypha, idle, grow-ehyphae
- *     ehypha through Tor   55 kB      70 us more for a value on its way here
+ *     ehypha through Tor   58 kB      70 us more for a value on its way here
  *                                                          memory-ehypha, latency
  *     etale of 100 bytes   1.5 kB     10 us from emit to received, both ends, when there are many;
  *                                     70 to 120 us for one alone
  *                                                          memory-etale, grow-etales, latency
  *     part                 80 bytes   4 us for each, both ends
  *                                                          grow-parts
- *     key of a whitelist   109 bytes  0.3 us to add and to look up, of 100,000 as of 10
+ *     key of a whitelist   109 bytes  0.6 us to add, 0.1 to 0.3 us to look up, of 10 to 100,000
  *                                                          whitelist
  *     value of 64 MB       192 MB     at both ends together, as with libzmq alone
  *                                                          memory-peak
@@ -196,18 +196,19 @@
  * The first limit, direct:
  *
  *     10, 100 peers   none; 100 subscribers, 20 values a second each: 1 % of a processor
- *     1,000           file descriptors, see >>rules: raise the limit; 55 MB; an emit to 1,000 takes
+ *     1,000           file descriptors, see >>rules: raise the limit; 58 MB; an emit to 1,000 takes
  *                     5 ms of all threads together: 20 a second fill a tenth of a processor
  *     10,000          as a publisher, the processor: 50 ms an emit. As a reader, the sockets of a
  *                     context, 32,768, three an ehypha: share them out between two efungi
  *
  * Over Tor, Tor is the limit long before. On a private network of real tor processes 1.3 MB a
  * second passed and 10 kB took 64 ms, 98 % of what a bare SOCKS connection gets ("make bench-tor");
- * on the real one the relays decide. So emit small values, no more often than they can pass:
- * queue_size of them wait for a subscriber who cannot keep up, and grow old. Where 200 kB a second
- * pass and 1 MB is offered, in values of 1 kB, what is read is 5 s old with the default of 1,000
- * and 1.6 s with 100 or fewer (slow); but of a burst of more titles than that the last ones come a
- * second late.
+ * on the real one the relays decide. So emit small values, no more often than they can pass: what
+ * waits for a subscriber who cannot keep up grows old, in the queue and in the system's buffers.
+ * Where 200 kB a second pass and 1 MB is offered, in values of 1 kB, what is read is 17 s old with
+ * the default queue_size, as with libzmq alone, and 1.6 s with 100 (slow): take that if values are
+ * many and subscribers slow. The default is more because of a burst of more titles than the queue
+ * holds the last ones come a second late, and 10 kB values pass a tenth faster (direct-10kB).
  *
  * ---------------------------------------------------------------------------------------------
  * >>security
@@ -407,7 +408,8 @@ typedef struct emz_config {
     int torproxy_port;            /* 0: EMZ_DEF_TOR_PROXY_PORT */
     size_t max_part_size;         /* bytes, sent or received; 0: EMZ_DEF_MAX_PART_SIZE */
     int queue_size;               /* messages kept for a slow subscriber, then the newest are
-                                     dropped; 0: EMZ_DEF_QUEUE_SIZE */
+                                     dropped; 0: EMZ_DEF_QUEUE_SIZE. With fewer, the system keeps
+                                     little as well: see >>capacity */
     int io_threads;               /* of libzmq, at most 64; 0: 1, enough for hundreds of MB/s */
     int no_retain;                /* nonzero: a new subscriber waits for the next emit */
     void (*log)(void *user, emz_log_level level, const char *message); /* NULL: silent; see
@@ -1988,8 +1990,9 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
          EMZ_HANDSHAKE_TIMEOUT_MS}, /* for strangers that stop */
         {EMZ_I_PUBLISHER, ZMQ_SNDHWM, ef->queue_size},
         {EMZ_I_PUBLISHER, ZMQ_XPUB_NODROP, 1}, /* say so when a queue is full */
-        /* Else the system keeps megabytes for a slow subscriber, which grow old there. */
-        {EMZ_I_PUBLISHER, ZMQ_SNDBUF, 131072},
+        /* Else the system keeps megabytes for a slow subscriber, which grow old there. But bursts
+         * to a quick one are a tenth slower so. */
+        {EMZ_I_PUBLISHER, ZMQ_SNDBUF, ef->queue_size < EMZ_DEF_QUEUE_SIZE ? 131072 : -1},
         /* Never let it stop reading: libzmq (4.3.4, and later) aborts the process when a connection
          * ends while its queue is full, at the next heartbeat. */
         {ends, ZMQ_RCVHWM, 0},
