@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""README's picture: run a program in a terminal of its own (tmux) for a while, and write what is on the
-screen as SVG.
+"""README's picture: the demo and, below, emz watch with two peers and one that is not there, each run in
+a terminal of its own (tmux), and what they show written as one SVG. After make examples:
 
-    tests/picture.py OUT.svg SECONDS COLUMNSxROWS PROGRAM [ARGUMENT]...
-    tests/picture.py OUT.svg SECONDS COLUMNSxROWS watch     emz watch, with two peers and one that is not there
+    tests/picture.py examples/demo.svg
 """
 import html
 import re
@@ -13,6 +12,7 @@ import tempfile
 import time
 
 W, H = 7, 14  # of a character cell
+COLUMNS = 100
 BASIC = ["#000000", "#cd3131", "#0dbc79", "#e5e510", "#2472c8", "#bc3fbc", "#11a8cd", "#e5e5e5"]
 BLOCKS = {"█": (0, H), "▀": (0, H // 2), "▄": (H // 2, H // 2)}  # from where, how high
 
@@ -64,27 +64,19 @@ def peers(path):
             yield pub
 
 
-def main():
-    out, seconds, size, *program = sys.argv[1:]
-    if program == ["watch"]:
-        with tempfile.NamedTemporaryFile() as file:
-            beside = list(peers(file.name))
-            picture(out, seconds, size, ["build/emz", "watch", "--peers", file.name])
-            for pub in beside:
-                pub.terminate()
-    else:
-        picture(out, seconds, size, program)
-
-
-def picture(out, seconds, size, program):
-    columns, rows = size.split("x")
+def screen(columns, rows, seconds, command):
+    """What a program shows in a terminal of its own after some seconds, line by line."""
     tmux = ["tmux", "-L", f"picture-{time.time_ns()}", "-f", "/dev/null"]
-    subprocess.run(tmux + ["-u", "new-session", "-d", "-x", columns, "-y", rows] + program, check=True)
-    time.sleep(float(seconds))
-    screen = subprocess.run(tmux + ["capture-pane", "-e", "-p"], check=True, capture_output=True).stdout
+    subprocess.run(tmux + ["-u", "new-session", "-d", "-x", str(columns), "-y", str(rows), command], check=True)
+    time.sleep(seconds)
+    shown = subprocess.run(tmux + ["capture-pane", "-e", "-p"], check=True, capture_output=True).stdout
     subprocess.run(tmux + ["kill-server"], check=True)
-    shapes = []
-    for y, line in enumerate(screen.decode().splitlines()):
+    return shown.decode().rstrip().split("\n")
+
+
+def draw(lines):
+    """SVG shapes: a path for all cells of a line that have one colour, a text for each run of letters."""
+    for y, line in enumerate(lines):
         rects, runs = {}, []
         for x, (char, fg, bg, bold) in enumerate(cells(line)):
             if bg:
@@ -98,16 +90,27 @@ def picture(out, seconds, size, program):
                 runs[-1][2] += char
         for (fill, top, height), xs in rects.items():
             path = "".join(f"M{x * W} {y * H + top}h{W}v{height}h-{W}z" for x in xs)
-            shapes.append(f'<path fill="{fill}" d="{path}"/>')
+            yield f'<path fill="{fill}" d="{path}"/>'
         for (fill, bold), x, word in runs:
             weight = ' font-weight="bold"' if bold else ""
-            shapes.append(f'<text fill="{fill}"{weight} x="{x * W}" y="{y * H + 11}" textLength="{len(word) * W}">'
-                          f'{html.escape(word)}</text>')
-    width, height = int(columns) * W, int(rows) * H
-    with open(out, "w", encoding="utf-8") as f:
+            yield (f'<text fill="{fill}"{weight} x="{x * W}" y="{y * H + 11}" textLength="{len(word) * W}">'
+                   f'{html.escape(word)}</text>')
+
+
+def main():
+    lines = ["\x1b[1m$ make demo", *screen(COLUMNS, 33, 9, "build/demo")]  # 9: after the first import
+    with tempfile.NamedTemporaryFile() as file:
+        beside = list(peers(file.name))
+        watch = screen(COLUMNS, 10, 9, f"build/emz watch --peers {file.name}")
+        for pub in beside:
+            pub.terminate()
+            pub.wait()
+    lines += ["", "\x1b[1m$ build/emz watch --peers FILE", *watch]
+    width, height = COLUMNS * W, len(lines) * H
+    with open(sys.argv[1], "w", encoding="utf-8") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
                 f'font-family="monospace" font-size="11">\n<rect width="100%" height="100%" fill="#101014"/>\n'
-                + "\n".join(shapes) + "\n</svg>\n")
+                + "\n".join(draw(lines)) + "\n</svg>\n")
 
 
 main()
