@@ -39,19 +39,19 @@ onion: ## be reachable through Tor: your own tor and onion (arguments: ARGS='--n
 examples: $(EXAMPLES) ## build all examples into build/
 
 test: $(EXAMPLES) $(TESTS) $(SAN_TESTS) build/tests/tor/realm ## run all tests
-	prove -j 2 -e '' $(PROVEFLAGS) $(sort $(wildcard tests/*.t)) $(TESTS) $(SAN_TESTS)
+	MAKEFLAGS= prove -j 2 -e '' $(PROVEFLAGS) $(sort $(wildcard tests/*.t)) $(TESTS) $(SAN_TESTS)
 
 test-tor: build/genkeypair build/demo build/tests/tor/realm ## run those over a private network of real tor processes
-	prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
+	MAKEFLAGS= prove -v -e '' $(PROVEFLAGS) $(sort $(wildcard tests/tor*.t))
 
 faults: build/tests/faults ## let every allocation, libzmq call and system call fail in turn: all points (2 min)
 	@FAULTS_STEP=1 build/tests/faults
 
 analyze: ## gcc -fanalyzer, clang --analyze, cppcheck, clang-tidy find nothing without a reason (3 min)
-	prove -v -e '' $(PROVEFLAGS) tests/analyze.t :: deep
+	MAKEFLAGS= prove -v -e '' $(PROVEFLAGS) tests/analyze.t :: deep
 
 fuzz: ## libFuzzer on the parsers, 5 minutes each, not 6 s (ARGS='SECONDS TARGET ...')
-	prove -v -e '' $(PROVEFLAGS) tests/fuzz.t :: $(or $(ARGS),300)
+	MAKEFLAGS= prove -v -e '' $(PROVEFLAGS) tests/fuzz.t :: $(or $(ARGS),300)
 
 sysroots: build/sysroot/s390x build/sysroot/i386 ## fetch libzmq for emulated machines (tests/emulate), 320 MB
 

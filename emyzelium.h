@@ -651,7 +651,7 @@ EMZ_API emz_result emz_ehypha_del_etale(emz_ehypha *eh, const char *title);
 EMZ_API emz_result emz_ehypha_pause_etale(emz_ehypha *eh, const char *title);
 EMZ_API emz_result emz_ehypha_resume_etale(emz_ehypha *eh, const char *title);
 
-/* The same for all etales of an ehypha. */
+/* The same for all etales of an ehypha; for which it fails, that one stays as it is. */
 EMZ_API void emz_ehypha_pause_etales(emz_ehypha *eh);
 EMZ_API void emz_ehypha_resume_etales(emz_ehypha *eh);
 
@@ -1899,9 +1899,9 @@ struct emz_ehypha {
     int64_t lag;     /* microseconds: a value's shortest way yet, with the clocks' difference */
     uint64_t values; /* how many have come, and the last ones when: a ring */
     int64_t came[EMZ_I_BACKLOG];
-    uint64_t behind_since; /* milliseconds: when the backlog began */
-    emz_link failed;       /* how the last attempt ended, and */
-    unsigned fails;        /* how many times running */
+    uint64_t backlog_since; /* milliseconds: when the backlog began */
+    emz_link failed;        /* how the last attempt ended, and */
+    unsigned fails;         /* how many times running */
 };
 
 struct emz_etale {
@@ -2783,9 +2783,9 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     if (eh->stage == EMZ_I_TALKING &&
         emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {
         uint64_t now = emz_i_ms(eh->ef), end = now + EMZ_I_QUIET_MS;
-        eh->behind_since = eh->due == EMZ_I_NEVER ? now : eh->behind_since;
+        eh->backlog_since = eh->due == EMZ_I_NEVER ? now : eh->backlog_since;
         emz_i_due(eh->ef, &eh->due,
-                  end < eh->behind_since + EMZ_I_ASK_MS ? end : eh->behind_since + EMZ_I_ASK_MS);
+                  end < eh->backlog_since + EMZ_I_ASK_MS ? end : eh->backlog_since + EMZ_I_ASK_MS);
     }
 }
 
