@@ -98,12 +98,14 @@ static void toll_round(toll *t) {
 static void toll_judge(toll *t) {
     double ratio = t->last / t->first;
     int64_t end = emz_now() + 60000000;
-    while ((fds() > t->fds || threads() > t->threads) && emz_now() < end) {
+    int now_fds, now_threads;
+    while (now_fds = fds(), now_threads = threads(),
+           (now_fds > t->fds || now_threads > t->threads) && emz_now() < end) {
         pump(); /* what the others still hold for those who have gone */
         zmq_poll(NULL, 0, 2);
     }
-    ok(fds() <= t->fds && threads() <= t->threads, "... descriptors %d, before %d; threads %d, %d",
-       fds(), t->fds, threads(), t->threads);
+    ok(now_fds <= t->fds && now_threads <= t->threads,
+       "... descriptors %d, before %d; threads %d, %d", now_fds, t->fds, now_threads, t->threads);
     ok(!(ratio >= 1.5), "... memory, last third of the rounds to the first: %.3f", ratio);
 }
 
