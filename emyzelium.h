@@ -2947,7 +2947,8 @@ static int emz_i_listener_serve(emz_i_source *s) {
     return 1;
 }
 
-/* Move bytes one way: 1: some may be left, 0: all for now, -1: one side is at its end. */
+/* Move bytes one way: 1: some may be left, 0: all for now, -1: no more will come, -2: no more is
+ * taken. */
 static int emz_i_pump(emz_efunguz *ef, emz_i_source *from, emz_i_source *to, emz_i_flow *flow) {
     int n;
     for (n = 0; n < EMZ_I_PUMP_BATCH; n++) {
@@ -2964,7 +2965,7 @@ static int emz_i_pump(emz_efunguz *ef, emz_i_source *from, emz_i_source *to, emz
         }
         rc = emz_i_net_send(to->fd, data, size);
         if (rc < 0) {
-            return -1;
+            return -2;
         }
         left = size - (size_t)rc;
         if (!left) {
@@ -2994,7 +2995,7 @@ static int emz_i_local_serve(emz_i_source *s) {
     /* The subscribing socket's queue has no end of its own. */
     int down = eh->behind ? 1 : emz_i_pump(eh->ef, &t->proxy, &t->local, &t->down);
     /* When the proxy takes no more, what it sent before is still to be read. */
-    if (down < 0 ||
+    if (up == -1 || down < 0 ||
         emz_i_want(poller, &t->local,
                    (up < 0 || t->up.data ? 0 : ZMQ_POLLIN) | (t->down.data ? ZMQ_POLLOUT : 0)) ||
         emz_i_want(poller, &t->proxy,
