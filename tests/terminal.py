@@ -12,6 +12,10 @@ import termios
 import time
 
 sys.dont_write_bytecode = True
+# Whoever is started in the background may ignore these, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in signal.SIGQUIT, signal.SIGHUP:
+    signal.signal(number, signal.SIG_DFL)
 count = failed = 0
 
 
