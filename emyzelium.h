@@ -207,8 +207,8 @@
  * waits for a subscriber who cannot keep up grows old, in the queue and in the system's buffers.
  * Where 200 kB a second pass and 1 MB is offered, in values of 1 kB, what is read is 17 s old with
  * the default queue_size, as with libzmq alone, and 1.6 s with 100 (slow): take that if values are
- * many and subscribers slow. The default is more because of a burst of more titles than the queue
- * holds the last ones come a second late, and 10 kB values pass a tenth faster (direct-10kB).
+ * many and subscribers slow. The default is more because 10 kB values pass a tenth faster with it
+ * (direct-10kB).
  *
  * ---------------------------------------------------------------------------------------------
  * >>security
@@ -407,9 +407,9 @@ typedef struct emz_config {
                                      NULL: EMZ_DEF_TOR_PROXY_HOST */
     int torproxy_port;            /* 0: EMZ_DEF_TOR_PROXY_PORT */
     size_t max_part_size;         /* bytes, sent or received; 0: EMZ_DEF_MAX_PART_SIZE */
-    int queue_size;               /* messages kept for a slow subscriber, then the newest are
-                                     dropped; 0: EMZ_DEF_QUEUE_SIZE. With fewer, the system keeps
-                                     little as well: see >>capacity */
+    int queue_size;               /* messages kept for a slow subscriber, but at least two a title,
+                                     then the newest are dropped; 0: EMZ_DEF_QUEUE_SIZE. With
+                                     fewer, the system keeps little as well: see >>capacity */
     int io_threads;               /* of libzmq, at most 64; 0: 1, enough for hundreds of MB/s */
     int no_retain;                /* nonzero: a new subscriber waits for the next emit */
     void (*log)(void *user, emz_log_level level, const char *message); /* NULL: silent; see
@@ -596,12 +596,13 @@ EMZ_API size_t emz_efunguz_ehypha_count(const emz_efunguz *ef);
 EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
 
 /* Publish count parts under a title: all of it or, with an error, nothing. title: bytes up to the
- * NUL, may be "". parts may be NULL when count is 0. The data is copied. It never blocks: a
- * subscriber whose queue is full misses it, and asks for the last values when it has caught up (one
- * with this file, and a queue_size not above yours, does). The value is kept and handed to each new
- * subscriber of the title, unless no_retain. Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and
- * BIND while the port could not be taken again after a change of the whitelist (it is being
- * retried). */
+ * NUL, may be "". parts may be NULL when count is 0. The data is copied. Unless no_retain, the
+ * value is kept and handed to each new subscriber of the title. It never blocks: a subscriber whose
+ * queue is full misses it. But the last one of a title reaches it when it has caught up: after a
+ * full queue, kept values are sent again up to two minutes later, and who was away longer asks for
+ * them (a subscriber with this file, and a queue_size not above yours, does). Errors: ARGUMENT,
+ * TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the port could not be taken again after a change of
+ * the whitelist (it is being retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
 
@@ -826,6 +827,8 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_PUMP_BATCH   64    /* chunks a direction of a tunnel */
 #define EMZ_I_CHUNK        65536 /* bytes that a tunnel moves at once */
 #define EMZ_I_OWED_MS      20    /* until a kept value is sent again that a queue had no room for */
+#define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
+#define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
 #define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
 #define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again, */
@@ -1793,7 +1796,8 @@ typedef struct emz_i_visit {
 typedef struct emz_i_retained {
     emz_i_node node; /* the key: its title without the NUL, right behind this struct */
     emz_i_frames frames;
-    int owed; /* a new subscriber's queue had no room for it */
+    uint64_t due;   /* milliseconds: when to send it again, to all who hold the title then */
+    uint64_t pause; /* and how long after that once more; 0: no more */
 } emz_i_retained;
 
 /* The publishing socket and who comes to it. */
@@ -1810,7 +1814,8 @@ typedef struct emz_i_gate {
     uint64_t absorbing; /* connections after their handshake */
     uint64_t refused;   /* connections refused and still open */
     int failing;        /* the last event was a failed handshake: its end comes next */
-    uint64_t due;       /* when to try that again, or to send what is owed */
+    uint64_t lossy;     /* milliseconds: until then, what is emitted may not have reached all */
+    uint64_t due;       /* when to open it again, or the earliest of the kept values' */
 } emz_i_gate;
 
 struct emz_efunguz {
@@ -2283,36 +2288,77 @@ static void emz_i_gate_ban(emz_efunguz *ef) {
     }
 }
 
-/* Send what is in ef->out to all who have room for it in their queues; the others miss it. */
-static int emz_i_gate_send(emz_efunguz *ef) {
-    int one = 1, zero = 0, failed = emz_i_send_frames(ef->gate.socket, &ef->out);
-    if (failed && zmq_errno() == EAGAIN) {
-        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &zero, sizeof zero);
-        failed = emz_i_send_frames(ef->gate.socket, &ef->out);
-        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &one, sizeof one);
+/* Send to all, or, with EAGAIN, to nobody: one had no room. */
+static int emz_i_gate_try(emz_efunguz *ef, emz_i_frames *frames) {
+    int failed = emz_i_send_frames(ef->gate.socket, frames);
+    size_t twice = 2 * ef->retained.count;
+    if (failed && zmq_errno() == EAGAIN && twice > (size_t)ef->queue_size && twice < INT32_MAX) {
+        /* Where all titles do not fit into a queue, the last ones would be lost in each round:
+         * twice, as what was read is counted up to half a queue late. libzmq does this only to the
+         * connections that there are, so it is asked for each time. */
+        int room = (int)twice;
+        zmq_setsockopt(ef->gate.socket, ZMQ_SNDHWM, &room, sizeof room);
+        failed = emz_i_send_frames(ef->gate.socket, frames);
     }
     return failed;
 }
 
-/* Send a kept value. For lack of room it is owed, and sent again later to all who hold the title
- * then: who has it knows it by its time. */
-static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
-    int failed = emz_i_send_frames(ef->gate.socket, &kept->frames);
-    kept->owed = failed && zmq_errno() == EAGAIN;
-    if (kept->owed) {
-        emz_i_due(ef, &ef->gate.due, emz_i_ms(ef) + EMZ_I_OWED_MS);
+/* Send what is in ef->out to all who have room for it in their queues; the others miss it. */
+static int emz_i_gate_send(emz_efunguz *ef) {
+    int one = 1, zero = 0, failed = emz_i_gate_try(ef, &ef->out);
+    if (failed && zmq_errno() == EAGAIN) {
+        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &zero, sizeof zero);
+        failed = emz_i_send_frames(ef->gate.socket, &ef->out);
+        zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &one, sizeof one);
+        ef->gate.lossy = emz_i_ms(ef) + EMZ_I_REPEAT_MAX;
     }
-    return failed && !kept->owed ? -1 : 0;
+    return failed;
 }
 
-static void emz_i_gate_pay(emz_efunguz *ef) {
-    size_t i;
+static void emz_i_gate_owe(emz_efunguz *ef, emz_i_retained *kept, uint64_t ms) {
+    emz_i_due(ef, &kept->due, emz_i_ms(ef) + ms);
+    ef->gate.due = kept->due < ef->gate.due ? kept->due : ef->gate.due;
+}
+
+/* Send a kept value; for lack of room, soon again. */
+static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
+    int failed = emz_i_gate_try(ef, &kept->frames);
+    if (failed && zmq_errno() == EAGAIN) {
+        emz_i_gate_owe(ef, kept, EMZ_I_OWED_MS);
+        failed = 0;
+    }
+    return failed;
+}
+
+/* A value was emitted, and is the last one of its title for now. libzmq does not tell whose queue
+ * had no room lately, nor when it has some again. So the value is repeated, seldom: who has it
+ * knows it by its time. */
+static void emz_i_gate_emitted(emz_efunguz *ef, emz_i_retained *kept) {
+    kept->due = EMZ_I_NEVER;
+    kept->pause = 0;
+    if (emz_i_ms(ef) < ef->gate.lossy) {
+        emz_i_gate_owe(ef, kept, EMZ_I_REPEAT_MS);
+        kept->pause = 2 * EMZ_I_REPEAT_MS;
+    }
+}
+
+/* Send all kept values that are due. */
+static void emz_i_gate_repeat(emz_efunguz *ef) {
+    uint64_t now = emz_i_ms(ef);
+    size_t i, sent = 0;
     ef->gate.due = EMZ_I_NEVER;
     for (i = 0; i < ef->retained.count; i++) {
         emz_i_retained *kept = (emz_i_retained *)ef->retained.at[i];
-        if (kept->owed && emz_i_gate_send_kept(ef, kept)) {
-            ef->gate.must_rebuild = 1;
+        if (now >= kept->due && sent < EMZ_I_GATE_BATCH) {
+            sent++;
+            kept->due = EMZ_I_NEVER;
+            ef->gate.must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
+            if (kept->due == EMZ_I_NEVER && kept->pause) {
+                emz_i_gate_owe(ef, kept, kept->pause);
+                kept->pause = kept->pause < EMZ_I_REPEAT_MAX ? kept->pause * 2 : 0;
+            }
         }
+        ef->gate.due = kept->due < ef->gate.due ? kept->due : ef->gate.due;
     }
 }
 
@@ -2511,8 +2557,6 @@ static void emz_i_gate_rebuild(emz_efunguz *ef) {
                   "Cannot listen on port %d again: %s. Nobody can subscribe; retrying.", ef->port,
                   zmq_strerror(zmq_errno()));
         emz_i_due(ef, &ef->gate.due, emz_i_ms(ef) + EMZ_I_REBIND_MS);
-    } else {
-        ef->gate.due = EMZ_I_NEVER;
     }
 }
 
@@ -2769,10 +2813,10 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
     return 1;
 }
 
-/* A publisher whose queue for us is full drops the newest values, and nobody tells. But then a
- * queue of values was on its way at once: this one had been emitted when those before it came.
- * Behind them, the last values are asked for again. Its queue is taken to be as long as ours; half
- * of that is enough, since what it counts as read is up to half a queue late. */
+/* A publisher whose queue for us is full drops the newest values, and repeats them for two minutes
+ * only. But then a queue of values was on its way at once: this one had been emitted when those
+ * before it came. Behind them, the last values are asked for again. Its queue is taken to be as
+ * long as ours; half of that is enough, since what it counts as read is up to half a queue late. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
@@ -3363,7 +3407,7 @@ static void emz_i_timers(emz_efunguz *ef) {
     }
     ef->due = EMZ_I_NEVER;
     if (now >= ef->gate.due) {
-        (ef->gate.socket ? emz_i_gate_pay : emz_i_gate_rebuild)(ef);
+        (ef->gate.socket ? emz_i_gate_repeat : emz_i_gate_rebuild)(ef);
     }
     next = ef->gate.due;
     for (i = 0; i < ef->ehyphae.count; i++) {
@@ -3826,7 +3870,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
         emz_i_map_add(&ef->retained, &fresh->node, fresh + 1, size);
     }
     if (kept) {
-        kept->owed = 0;
+        emz_i_gate_emitted(ef, kept);
         emz_i_frames_swap(&kept->frames, &ef->out);
         emz_i_ready(&ef->poller, &ef->gate.source);
     }

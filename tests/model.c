@@ -436,11 +436,18 @@ static void test_links(void) {
     realm_free(b);
 }
 
+static emz_efunguz *realm_with_queue(int size) {
+    emz_config c;
+    memset(&c, 0, sizeof c);
+    c.queue_size = size;
+    return realm_new(NULL, &c);
+}
+
 /* A reader that was away for so long that the queues overflowed ends with the newest all the same.
  * late: what it had before was published long before it came. */
-static void test_behind(int late) {
+static void test_behind(int queue, int late) {
     static char data[20000];
-    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+    emz_efunguz *a = realm_with_queue(queue), *b = realm_new(NULL, NULL);
     emz_ehypha *eh = connect_realm(b, a);
     const emz_etale *busy, *quiet;
     emz_part part;
@@ -475,34 +482,34 @@ static void test_behind(int late) {
 }
 
 /* A burst of more titles than a queue holds, to a reader that is there. */
-static void test_burst(void) {
-    enum { TITLES = 2500, BURSTS = 12 };
-    emz_efunguz *a = realm_new(NULL, NULL), *b = realm_new(NULL, NULL);
+static void test_burst(int queue, int titles) {
+    const int bursts = 12;
+    emz_efunguz *a = realm_with_queue(queue), *b = realm_new(NULL, NULL);
     emz_ehypha *eh = connect_realm(b, a);
     char title[16], value[16];
     int i, n, lack = 0;
-    for (i = 0; i < TITLES; i++) {
+    for (i = 0; i < titles; i++) {
         snprintf(title, sizeof title, "%d", i);
         emz_ehypha_add_etale(eh, title, NULL);
     }
     emit_text(a, "0", "");
     until("somebody reads", emz_etale_t_in(emz_ehypha_etale_at(eh, 0)) >= 0);
-    for (n = 0; n < BURSTS && !lack; n++) {
+    for (n = 0; n < bursts && !lack; n++) {
         int64_t end = emz_now() + INT64_C(20000000);
         snprintf(value, sizeof value, "%d", n);
-        for (i = 0; i < TITLES; i++) {
+        for (i = 0; i < titles; i++) {
             snprintf(title, sizeof title, "%d", i);
             emit_text(a, title, value);
         }
         do {
             pump();
             emz_efunguz_wait(b, 1);
-            for (lack = i = 0; i < TITLES; i++) {
+            for (lack = i = 0; i < titles; i++) {
                 lack += !holds(emz_ehypha_etale_at(eh, (size_t)i), value);
             }
         } while (lack && emz_now() < end);
     }
-    is(lack, 0, "of each burst of 2,500 titles, all arrive");
+    is(lack, 0, "a queue of %d: of each burst of %d titles, all arrive", queue, titles);
     realm_free(b);
     realm_free(a);
 }
@@ -616,9 +623,12 @@ int main(void) {
     test_limits();
     test_flood();
     test_links();
-    test_behind(0);
-    test_behind(1);
-    test_burst();
+    test_behind(0, 0);
+    test_behind(0, 1);
+    test_behind(10, 0);
+    test_burst(0, 2500);
+    test_burst(1, 5);
+    test_burst(10, 500);
     test_backlog();
     test_last_words();
     test_log();

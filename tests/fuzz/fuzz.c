@@ -695,6 +695,7 @@ static int value_sent(const thing *gate, size_t *at) {
 static void subscription_emit(emz_efunguz *ef, unsigned which) {
     emz_part part[TITLES];
     thing *gate = thing_of(ef->gate.socket);
+    int queue = gate->queue, titles = (int)ef->retained.count;
     size_t i, at = 0;
     for (i = 0; i < which; i++) {
         part[i].data = title_of;
@@ -704,36 +705,47 @@ static void subscription_emit(emz_efunguz *ef, unsigned which) {
     check(!emz_efunguz_emit_etale(ef, title_of[which], part, which));
     check(value_sent(gate, &at) == (int)which && at == done);
     check(ef->gate.socket == gate && gate->nodrop);
+    /* queues in which not all titles have a place, twice, become longer */
+    check(gate->queue == (gate->full && 2 * titles > ef->queue_size ? 2 * titles : queue));
 }
 
 static void target_subscription(input in) {
-    unsigned flags = take(&in), emitted = take(&in), owed = 0;
+    unsigned flags = take(&in), emitted = take(&in);
+    emz_config config;
     emz_efunguz *ef;
     size_t messages = 0, bad = 0;
-    int64_t due = INT64_MAX; /* when what is owed is tried again */
+    int64_t due[TITLES], pause[TITLES] = {0}; /* milliseconds: when to send it again, and then */
+    int64_t lossy = 0;                        /* until then, what is emitted may be lost */
     unsigned i;
+    memset(&config, 0, sizeof config);
+    config.queue_size = flags & 4 ? 2 : 0;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
-    ef = efunguz(NULL);
+    ef = efunguz(&config);
     for (i = 0; i < TITLES; i++) {
+        due[i] = INT64_MAX;
         if (emitted >> i & 1) {
             subscription_emit(ef, i);
         }
     }
     check(ef->gate.manual == !no_manual);
     while (in.left && messages < 200) {
-        unsigned action = take(&in), which = action % 3, paid = 0;
+        unsigned action = take(&in), which = action % 3, again = 0;
         thing *gate = thing_of(ef->gate.socket);
         uint8_t ready[64];
         message m;
         size_t at = 0;
         int valid, full = (action & 64) != 0, kept = -1;
+        int64_t now;
         gate->full = full;
-        clock_us += action & 128 ? 1000 * EMZ_I_OWED_MS : 0;
+        clock_us += action & 128 ? INT64_C(1000) << take(&in) % 18 : 0;
+        now = clock_us / 1000;
         if (action & 4) {
             subscription_emit(ef, which);
             emitted |= 1u << which;
-            owed &= ~(1u << which);
+            lossy = full ? now + EMZ_I_REPEAT_MAX : lossy;
+            due[which] = now < lossy ? now + EMZ_I_REPEAT_MS : INT64_MAX;
+            pause[which] = now < lossy ? 2 * EMZ_I_REPEAT_MS : 0;
         }
         ready[0] = action & 8 ? 1 : 0;
         memcpy(ready + 1, title_of[which], strlen(title_of[which]) + 1);
@@ -764,25 +776,25 @@ static void target_subscription(input in) {
         }
         if (m.count && !full && (kept >= 0 || ef->gate.manual)) { /* one message follows */
             check(value_sent(gate, &at) == kept);
-            owed &= kept < 0 ? ~0u : ~(1u << kept);
         } else if (kept >= 0) {
-            owed |= 1u << kept;
-            due = clock_us / 1000 + EMZ_I_OWED_MS;
+            due[kept] = now + EMZ_I_OWED_MS;
         }
-        if (clock_us / 1000 >= due) { /* then what is owed, each once */
-            while (at < done) {
-                int again = value_sent(gate, &at);
-                check(again >= 0 && owed >> again & 1 && !(paid >> again & 1));
-                paid |= 1u << again;
+        while (at < done) { /* then what is due, each once */
+            int value = value_sent(gate, &at);
+            check(value >= 0 && !(again >> value & 1));
+            again |= 1u << value;
+        }
+        for (i = 0; i < TITLES; i++) {
+            check((again >> i & 1) == (now >= due[i] && !full));
+            if (again >> i & 1) {
+                due[i] = pause[i] ? now + pause[i] : INT64_MAX;
+                pause[i] = pause[i] < EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
+            } else if (now >= due[i]) {
+                due[i] = now + EMZ_I_OWED_MS;
             }
-            check(paid == (full ? 0 : owed));
-            owed &= ~paid;
-            due = owed ? clock_us / 1000 + EMZ_I_OWED_MS : INT64_MAX;
         }
-        check(at == done);
         if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
             bad += action & 16;
-            due = INT64_MAX; /* all ask again */
             check(ef->gate.socket && !ef->gate.must_rebuild);
         }
         check(ef->banned.count == (bad > 0));
