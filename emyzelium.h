@@ -830,6 +830,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
 #define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
+#define EMZ_I_MARKS        64    /* of them, so many arrivals are remembered */
 #define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
 #define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again, */
 #define EMZ_I_ASK_MS       10000 /* or since its begin, where it has no end */
@@ -1902,8 +1903,8 @@ struct emz_ehypha {
     int missed;      /* a message was lost, for lack of memory */
     int behind;      /* more has come than one update() takes */
     int64_t lag;     /* microseconds: a value's shortest way yet, with the clocks' difference */
-    uint64_t values; /* how many have come, and the last ones when: a ring */
-    int64_t came[EMZ_I_BACKLOG];
+    uint64_t values; /* how many have come, and some of the last ones when: a ring */
+    int64_t came[EMZ_I_MARKS];
     uint64_t backlog_since; /* milliseconds: when the backlog began */
     emz_link failed;        /* how the last attempt ended, and */
     unsigned fails;         /* how many times running */
@@ -2820,9 +2821,13 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
-    int64_t *came = &eh->came[eh->values++ % queue];
+    const size_t step = (queue + EMZ_I_MARKS - 1) / EMZ_I_MARKS;
+    int64_t *came = &eh->came[eh->values / step % (queue / step)];
     int64_t before = *came, lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
+    if (eh->values++ % step) {
+        return;
+    }
     *came = et->t_in;
     if (eh->stage == EMZ_I_TALKING &&
         emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {

@@ -359,15 +359,17 @@ static void backlog_begin(backlog *b) {
     b->due = INT64_MAX;
 }
 
-/* A value with this time has come: was it emitted when the one before, so many before, came? */
+/* A value with this time has come: was it emitted when the one before, so many before, came? Of
+ * many, only each 8th is asked. */
 static void backlog_count(backlog *b, int64_t t_out, int many, int talking) {
     const int64_t now = clock_us / 1000, t_in = emz_now();
+    const int asked = many < 64 || b->count % 8 == 0;
     const int64_t before = b->count >= many ? b->came[b->count - many] : 0;
     const __int128 lag = clamped((__int128)t_in - t_out);
     b->lag = lag < b->lag ? lag : b->lag;
     check(b->count < 80);
     b->came[b->count++] = t_in;
-    if (talking && clamped(before + EMZ_I_SLACK_MS * 1000 - b->lag) >= t_out) {
+    if (asked && talking && clamped(before + EMZ_I_SLACK_MS * 1000 - b->lag) >= t_out) {
         b->begun = b->due == INT64_MAX ? now : b->begun;
         b->due = now + EMZ_I_QUIET_MS < b->begun + EMZ_I_ASK_MS ? now + EMZ_I_QUIET_MS
                                                                 : b->begun + EMZ_I_ASK_MS;
