@@ -259,6 +259,13 @@ static int choose_peers(const options *o, peers_entry *chosen) {
     return count;
 }
 
+/* memset that a compiler may not leave out. */
+static void wipe(char *secret, size_t size) {
+    volatile char *byte = secret;
+    while (size--)
+        *byte++ = 0;
+}
+
 /* The secret key of a file, and its public one. NULL, or what is wrong. */
 static const char *read_key(const char *path, char secretkey[EMZ_KEY_Z85_SIZE],
                             char publickey[EMZ_KEY_Z85_SIZE]) {
@@ -277,7 +284,7 @@ static const char *read_key(const char *path, char secretkey[EMZ_KEY_Z85_SIZE],
     if (strlen(line) != EMZ_KEY_Z85_SIZE - 1 || emz_publickey(publickey, line) != EMZ_OK)
         return "its first line is no secret key; emz keys FILE makes one, in a new file";
     memcpy(secretkey, line, EMZ_KEY_Z85_SIZE);
-    memset(line, 0, sizeof line);
+    wipe(line, sizeof line);
     return NULL;
 }
 
@@ -319,7 +326,7 @@ static emz_efunguz *open_efunguz(const options *o, emz_config config) {
     set_tor(&config, o->tor);
     if (!result)
         result = emz_efunguz_new(&ef, secretkey, &config);
-    memset(secretkey, 0, sizeof secretkey);
+    wipe(secretkey, sizeof secretkey);
     if (result == EMZ_ERR_BIND)
         DIE("cannot listen on %s, port %d: %s; --port takes another port, 0 any free one",
             o->bind ? o->bind : EMZ_DEF_BIND_HOST,
@@ -362,7 +369,7 @@ static int cmd_keys(options *o) {
         DIE("cannot write %s: %s", path, strerror(errno));
     secretkey[EMZ_KEY_Z85_SIZE - 1] = '\n';
     const int failed = write(fd, secretkey, sizeof secretkey) != (ssize_t)sizeof secretkey;
-    memset(secretkey, 0, sizeof secretkey);
+    wipe(secretkey, sizeof secretkey);
     if (close(fd) != 0 || failed) {
         unlink(path);
         DIE("cannot write %s: %s", path, strerror(errno));
@@ -1135,7 +1142,7 @@ static int cmd_check(options *o) {
     }
     if (o->key) {
         wrong = read_key(o->key, secretkey, publickey);
-        memset(secretkey, 0, sizeof secretkey);
+        wipe(secretkey, sizeof secretkey);
         if (!wrong && is_exposed(o->key))
             wrong = "can be read by others; chmod 600 it, and make a new key if others are here";
         FOUND(wrong, "", "%s", o->key);

@@ -1,6 +1,5 @@
 /*
     tanks.c - a real-time game for 2 to 8 players without a server, over emyzelium.h
-
         cc tanks.c -lzmq -o tanks
         ./tanks                 you and three bots, on this machine, without Tor
         ./tanks --player 2      somebody joins, in another terminal; --help: friends elsewhere
@@ -349,7 +348,7 @@ int main(int argc, char **argv) {
     const int bot = !tty || value[BOT];
     srand((unsigned)emz_now() ^ (unsigned)getpid());
     peers_entry is[PLAYERS];
-    char secretkey[EMZ_KEY_Z85_SIZE], host[64];
+    char secretkey[EMZ_KEY_Z85_SIZE], host[64], rest;
     const int count = value[PEERS] ? peers_read(value[PEERS], is, PLAYERS)
                                    : peers_local(is, PLAYERS, port, own, secretkey);
     if (value[PEERS] && (own = peers_own(is, count, value[KEY], secretkey)) < 0)
@@ -358,7 +357,8 @@ int main(int argc, char **argv) {
         *end++ = (player){.is = is[i], .digit = i + 1, .s.version = 1, .lie = ""};
     emz_config config = {.bind_host = value[BIND], .pubsub_port = me->is.port};
     config.torproxy_host = value[TORPROXY] ? host : NULL;
-    if (value[TORPROXY] && sscanf(value[TORPROXY], "%63[^:]:%d", host, &config.torproxy_port) != 2)
+    if (value[TORPROXY] &&
+        sscanf(value[TORPROXY], "%63[^:]:%d%c", host, &config.torproxy_port, &rest) != 2)
         DIE("--torproxy takes HOST:PORT");
     open_network(secretkey, config);
     place(&me->s);

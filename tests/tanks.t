@@ -102,6 +102,9 @@ ok(time.monotonic() < deadline, "the bots have gone, too")
 
 # With friends, by keys; one of them is killed and comes back.
 friends("Ada", "Bob", "Cyd")
+for bad in "127.0.0.1", "127.0.0.1:", "127.0.0.1:9050x", ":9050":
+    run = subprocess.run(tanks("Ada") + ["--torproxy", bad], capture_output=True, text=True, timeout=30)
+    ok(run.returncode and "HOST:PORT" in run.stderr, f"--torproxy {bad!r} is refused", run.stderr)
 bob, cyd = start("Bob", 100), start("Cyd", 100)
 t = Terminal(tanks("Ada"), 24, 80)
 for i, name in (2, "Bob"), (3, "Cyd"):
