@@ -1,9 +1,10 @@
 #!/bin/sh
 # The parsers under libFuzzer with ASan and UBSan. Each target first gets its seeds, then new inputs
-# for 6 seconds, or more; and each finds the bugs that are planted for it. fuzz.t [SECONDS [TARGET ...]];
-# what was interesting is kept in build/tests/fuzz, so that the next run goes on from there.
+# for 6 seconds, or EMZ_FUZZ_SECONDS; and each finds the bugs that are planted for it. What was
+# interesting is kept in build/tests/fuzz, so that the next run goes on from there.
+# fuzz.t [SECONDS [TARGET ...]]
 . tests/tap.sh
-seconds=${1:-6}
+seconds=${1:-${EMZ_FUZZ_SECONDS:-6}}
 [ $# -eq 0 ] || shift
 top=build/tests/fuzz
 
