@@ -3043,8 +3043,8 @@ static int emz_i_local_serve(emz_i_source *s) {
     int up = emz_i_pump(eh->ef, &t->local, &t->proxy, &t->up);
     /* The subscribing socket's queue has no end of its own. */
     int down = eh->behind ? 1 : emz_i_pump(eh->ef, &t->proxy, &t->local, &t->down);
-    /* When the proxy takes no more, what it sent before is still to be read. */
-    if (up == -1 || down < 0 ||
+    /* When the proxy takes no more, what it sent before is still to be read; that is all. */
+    if (up == -1 || down < 0 || (up < 0 && !down && !t->down.data) ||
         emz_i_want(poller, &t->local,
                    (up < 0 || t->up.data ? 0 : ZMQ_POLLIN) | (t->down.data ? ZMQ_POLLOUT : 0)) ||
         emz_i_want(poller, &t->proxy,
