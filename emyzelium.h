@@ -2497,12 +2497,8 @@ static emz_result emz_i_gate_open(emz_efunguz *ef, uint64_t patience) {
     gate->source.owner = gate->monitor.source.owner = ef;
     ef->session[EMZ_KEY_SIZE - 1]++; /* who asked at the gate before is not there any more */
     gate->socket = emz_i_socket(ef, EMZ_I_PUBLISHER, ef->bind_host, NULL);
-    if (!gate->socket || emz_i_monitor_open(ef, &gate->monitor, gate->socket, events)) {
-        result = emz_i_zmq_result();
-        goto failed;
-    }
-    gate->manual = ef->retain ? emz_i_socket_manual(gate->socket) : 0;
-    if (gate->manual < 0) {
+    if (!gate->socket || emz_i_monitor_open(ef, &gate->monitor, gate->socket, events) ||
+        (gate->manual = ef->retain ? emz_i_socket_manual(gate->socket) : 0) < 0) {
         result = emz_i_zmq_result();
         goto failed;
     }

@@ -107,6 +107,9 @@ static void test_ehyphae(emz_efunguz *ef) {
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "a b", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "*", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "a/b", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "A@B", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "{::1}", 1);
     DIRECT(EMZ_ERR_ARGUMENT, NULL, "127.0.0.1", 1);
     DIRECT(EMZ_ERR_KEY, SECRET "x", "127.0.0.1", 1);
     memset(host, 'a', sizeof host);

@@ -126,9 +126,9 @@ static void test_onion(void) {
     is(emz_onion_check(""), EMZ_ERR_ONION, "nothing");
     is(emz_onion_check(NULL), EMZ_ERR_ARGUMENT, "NULL");
     for (i = 0; i < 56; i++) {
-        for (j = 0; j < 34; j++) {
+        for (j = 0; j < 38; j++) {
             strcpy(text, onion);
-            text[i] = "abcdefghijklmnopqrstuvwxyz23456718"[j];
+            text[i] = "abcdefghijklmnopqrstuvwxyz2345671890{-"[j];
             caught &= text[i] == onion[i] || emz_onion_check(text) == EMZ_ERR_ONION;
         }
     }
@@ -183,8 +183,10 @@ static void test_wire(void) {
     emz_i_frames f;
     unsigned char bytes[8];
     const char *data[4];
+    char *title = (char *)calloc(1, EMZ_TITLE_MAX + 2);
     size_t size[4], i;
     int same = 1;
+    memset(title, 't', EMZ_TITLE_MAX);
     memset(&f, 0, sizeof f);
     for (i = 0; i < sizeof times / sizeof *times; i++) {
         emz_i_wire_put_time(bytes, times[i]);
@@ -194,6 +196,9 @@ static void test_wire(void) {
     emz_i_wire_put_time(bytes, INT64_C(0x0807060504030201));
     ok(!memcmp(bytes, "\1\2\3\4\5\6\7\10", 8), "little-endian");
     is(emz_i_wire_get_time(minus2), -2, "signed");
+    ok(emz_i_apart(5, -3) == 8 && emz_i_apart(-5, 3) == -8, "how far times are apart");
+    ok(emz_i_apart(INT64_MAX, -1) == INT64_MAX && emz_i_apart(INT64_MIN, 1) == INT64_MIN,
+       "... at most so far");
 #define WIRE(n, d0, s0, d1, s1, d2, s2)                                                  \
     (data[0] = d0, size[0] = s0, data[1] = d1, size[1] = s1, data[2] = d2, size[2] = s2, \
      frames_set(&f, n, data, size), emz_i_wire_etale(&f, 5))
@@ -209,6 +214,9 @@ static void test_wire(void) {
     is(WIRE(2, "ab\0", 3, "1234567", 7, "", 0), -1, "a time of 7 bytes");
     is(WIRE(2, "ab\0", 3, "123456789", 9, "", 0), -1, "a time of 9 bytes");
     is(WIRE(0, "", 0, "", 0, "", 0), -1, "no frames");
+    is(WIRE(2, title, EMZ_TITLE_MAX + 1, "12345678", 8, "", 0), EMZ_TITLE_MAX, "the longest title");
+    is(WIRE(2, title, EMZ_TITLE_MAX + 2, "12345678", 8, "", 0), -1, "a longer one");
+    free(title);
 #define SUBSCRIPTION(n, d, s)                                                             \
     (data[0] = d, size[0] = s, data[1] = "x", size[1] = 1, frames_set(&f, n, data, size), \
      emz_i_wire_subscription(&f))
