@@ -63,7 +63,7 @@ build/sysroot/%:
 		"$$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: bookworm' | head -n 1)"
 	mv $@.part $@
 
-coverage: ## which lines and branches of emyzelium.h the C tests reach (needs lcov; 4 min)
+coverage: ## which lines and branches of emyzelium.h the C tests reach (needs lcov; 3 min)
 	@tests/coverage
 
 hostile: build/tests/hostile ## 1,000 strangers at once against one publisher, and all other attacks (2 min)

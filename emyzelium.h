@@ -207,8 +207,8 @@
  * waits for a subscriber who cannot keep up grows old, in the queue and in the system's buffers.
  * Where 200 kB a second pass and 1 MB is offered, in values of 1 kB, what is read is 17 s old with
  * the default queue_size, as with libzmq alone, and 1.6 s with 100 (slow): take that if values are
- * many and subscribers slow. The default is more because 10 kB values pass a tenth faster with it
- * (direct-10kB).
+ * many and subscribers slow. The default is more because of a burst of more titles than the queue
+ * holds the last ones come a second late, and 10 kB values pass a tenth faster (direct-10kB).
  *
  * ---------------------------------------------------------------------------------------------
  * >>security
@@ -407,9 +407,10 @@ typedef struct emz_config {
                                      NULL: EMZ_DEF_TOR_PROXY_HOST */
     int torproxy_port;            /* 0: EMZ_DEF_TOR_PROXY_PORT */
     size_t max_part_size;         /* bytes, sent or received; 0: EMZ_DEF_MAX_PART_SIZE */
-    int queue_size;               /* messages kept for a slow subscriber, but at least two a title,
-                                     then the newest are dropped; 0: EMZ_DEF_QUEUE_SIZE. With
-                                     fewer, the system keeps little as well: see >>capacity */
+    int queue_size;               /* messages kept for a slow subscriber, then the newest are
+                                     dropped: at least twice the titles that you emit at once; 0:
+                                     EMZ_DEF_QUEUE_SIZE. With fewer, the system keeps little as
+                                     well: see >>capacity */
     int io_threads;               /* of libzmq, at most 64; 0: 1, enough for hundreds of MB/s */
     int no_retain;                /* nonzero: a new subscriber waits for the next emit */
     void (*log)(void *user, emz_log_level level, const char *message); /* NULL: silent; see
@@ -2289,24 +2290,9 @@ static void emz_i_gate_ban(emz_efunguz *ef) {
     }
 }
 
-/* Send to all, or, with EAGAIN, to nobody: one had no room. */
-static int emz_i_gate_try(emz_efunguz *ef, emz_i_frames *frames) {
-    int failed = emz_i_send_frames(ef->gate.socket, frames);
-    size_t twice = 2 * ef->retained.count;
-    if (failed && zmq_errno() == EAGAIN && twice > (size_t)ef->queue_size && twice < INT32_MAX) {
-        /* Where all titles do not fit into a queue, the last ones would be lost in each round:
-         * twice, as what was read is counted up to half a queue late. libzmq does this only to the
-         * connections that there are, so it is asked for each time. */
-        int room = (int)twice;
-        zmq_setsockopt(ef->gate.socket, ZMQ_SNDHWM, &room, sizeof room);
-        failed = emz_i_send_frames(ef->gate.socket, frames);
-    }
-    return failed;
-}
-
 /* Send what is in ef->out to all who have room for it in their queues; the others miss it. */
 static int emz_i_gate_send(emz_efunguz *ef) {
-    int one = 1, zero = 0, failed = emz_i_gate_try(ef, &ef->out);
+    int one = 1, zero = 0, failed = emz_i_send_frames(ef->gate.socket, &ef->out);
     if (failed && zmq_errno() == EAGAIN) {
         zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &zero, sizeof zero);
         failed = emz_i_send_frames(ef->gate.socket, &ef->out);
@@ -2323,7 +2309,7 @@ static void emz_i_gate_owe(emz_efunguz *ef, emz_i_retained *kept, uint64_t ms) {
 
 /* Send a kept value; for lack of room, soon again. */
 static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
-    int failed = emz_i_gate_try(ef, &kept->frames);
+    int failed = emz_i_send_frames(ef->gate.socket, &kept->frames);
     if (failed && zmq_errno() == EAGAIN) {
         emz_i_gate_owe(ef, kept, EMZ_I_OWED_MS);
         failed = 0;
@@ -2331,16 +2317,18 @@ static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
     return failed;
 }
 
-/* A value was emitted, and is the last one of its title for now. libzmq does not tell whose queue
- * had no room lately, nor when it has some again. So the value is repeated, seldom: who has it
- * knows it by its time. */
-static void emz_i_gate_emitted(emz_efunguz *ef, emz_i_retained *kept) {
-    kept->due = EMZ_I_NEVER;
-    kept->pause = 0;
-    if (emz_i_ms(ef) < ef->gate.lossy) {
-        emz_i_gate_owe(ef, kept, EMZ_I_REPEAT_MS);
-        kept->pause = 2 * EMZ_I_REPEAT_MS;
+/* libzmq does not tell whose queue had no room lately, nor when it has some again. So what is sent
+ * meanwhile is repeated, ever more seldom: who has it knows it by its time. 1: it will be. */
+static int emz_i_gate_doubt(emz_efunguz *ef, emz_i_retained *kept) {
+    uint64_t now = emz_i_ms(ef);
+    if (now >= ef->gate.lossy) {
+        return 0;
     }
+    if (kept->due > now + EMZ_I_REPEAT_MS) {
+        emz_i_gate_owe(ef, kept, EMZ_I_REPEAT_MS);
+    }
+    kept->pause = 2 * EMZ_I_REPEAT_MS;
+    return 1;
 }
 
 /* Send all kept values that are due. */
@@ -2353,6 +2341,7 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
         if (now >= kept->due && sent < EMZ_I_GATE_BATCH) {
             sent++;
             kept->due = EMZ_I_NEVER;
+            emz_i_ready(&ef->poller, &ef->gate.source);
             ef->gate.must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
             if (kept->due == EMZ_I_NEVER && kept->pause) {
                 emz_i_gate_owe(ef, kept, kept->pause);
@@ -2390,6 +2379,9 @@ static int emz_i_gate_serve(emz_i_source *s) {
             }
         } else if (!lost) {
             emz_i_gate_ban(ef);
+        }
+        if (kept) {
+            (void)emz_i_gate_doubt(ef, kept);
         }
         if (lost ||
             (kept ? emz_i_gate_send_kept(ef, kept)
@@ -3868,10 +3860,14 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
     ef->t_out = t_out;
     if (fresh) {
         memcpy(fresh + 1, title, size + 1);
+        fresh->due = EMZ_I_NEVER;
         emz_i_map_add(&ef->retained, &fresh->node, fresh + 1, size);
     }
     if (kept) {
-        emz_i_gate_emitted(ef, kept);
+        if (!emz_i_gate_doubt(ef, kept)) {
+            kept->due = EMZ_I_NEVER;
+            kept->pause = 0;
+        }
         emz_i_frames_swap(&kept->frames, &ef->out);
         emz_i_ready(&ef->poller, &ef->gate.source);
     }

@@ -697,7 +697,6 @@ static int value_sent(const thing *gate, size_t *at) {
 static void subscription_emit(emz_efunguz *ef, unsigned which) {
     emz_part part[TITLES];
     thing *gate = thing_of(ef->gate.socket);
-    int queue = gate->queue, titles = (int)ef->retained.count;
     size_t i, at = 0;
     for (i = 0; i < which; i++) {
         part[i].data = title_of;
@@ -707,23 +706,18 @@ static void subscription_emit(emz_efunguz *ef, unsigned which) {
     check(!emz_efunguz_emit_etale(ef, title_of[which], part, which));
     check(value_sent(gate, &at) == (int)which && at == done);
     check(ef->gate.socket == gate && gate->nodrop);
-    /* queues in which not all titles have a place, twice, become longer */
-    check(gate->queue == (gate->full && 2 * titles > ef->queue_size ? 2 * titles : queue));
 }
 
 static void target_subscription(input in) {
     unsigned flags = take(&in), emitted = take(&in);
-    emz_config config;
     emz_efunguz *ef;
     size_t messages = 0, bad = 0;
     int64_t due[TITLES], pause[TITLES] = {0}; /* milliseconds: when to send it again, and then */
     int64_t lossy = 0;                        /* until then, what is emitted may be lost */
     unsigned i;
-    memset(&config, 0, sizeof config);
-    config.queue_size = flags & 4 ? 2 : 0;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
-    ef = efunguz(&config);
+    ef = efunguz(NULL);
     for (i = 0; i < TITLES; i++) {
         due[i] = INT64_MAX;
         if (emitted >> i & 1) {
@@ -746,7 +740,9 @@ static void target_subscription(input in) {
             subscription_emit(ef, which);
             emitted |= 1u << which;
             lossy = full ? now + EMZ_I_REPEAT_MAX : lossy;
-            due[which] = now < lossy ? now + EMZ_I_REPEAT_MS : INT64_MAX;
+            due[which] = now >= lossy                         ? INT64_MAX
+                         : due[which] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS
+                                                              : due[which];
             pause[which] = now < lossy ? 2 * EMZ_I_REPEAT_MS : 0;
         }
         ready[0] = action & 8 ? 1 : 0;
@@ -775,6 +771,10 @@ static void target_subscription(input in) {
                 check(!memcmp(by_us[at].data, m.data[0] + 1, m.size[0] - 1));
                 at++;
             }
+        }
+        if (kept >= 0 && now < lossy) { /* it may be for one whose queue is full */
+            due[kept] = due[kept] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS : due[kept];
+            pause[kept] = 2 * EMZ_I_REPEAT_MS;
         }
         if (m.count && !full && (kept >= 0 || ef->gate.manual)) { /* one message follows */
             check(value_sent(gate, &at) == kept);

@@ -79,7 +79,6 @@ typedef struct thing {
     int caller[8];      /* ports of those who wait to be accepted */
     int callers;
     int full, nodrop, begun; /* a publisher: its queues are full, it says so, within a message */
-    int queue;               /* and how long they may be, since it was said last */
 } thing;
 
 typedef struct packet { /* a frame in either direction, or an option */
@@ -250,9 +249,6 @@ static int my_set(void *socket, int option, const void *value, size_t size) {
     }
     if (option == ZMQ_XPUB_NODROP) {
         memcpy(&t->nodrop, value, sizeof t->nodrop);
-    }
-    if (option == ZMQ_SNDHWM) {
-        memcpy(&t->queue, value, sizeof t->queue);
     }
     if (option == ZMQ_SUBSCRIBE || option == ZMQ_UNSUBSCRIBE) {
         note(by_us, &done, t, option, value, size, 0);
