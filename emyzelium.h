@@ -32,7 +32,7 @@
  *     int main(void) {
  *         char pub_a[EMZ_KEY_Z85_SIZE], sec_a[EMZ_KEY_Z85_SIZE]; // a peer is known by its
  *         char pub_b[EMZ_KEY_Z85_SIZE], sec_b[EMZ_KEY_Z85_SIZE]; // public key
- *         emz_config config = {0};                               // all zero: the defaults
+ *         static emz_config config;                              // all zero: the defaults
  *         emz_efunguz *a = NULL, *b = NULL;
  *         emz_ehypha *b_to_a;
  *         const emz_etale *greeting = NULL;
@@ -577,8 +577,8 @@ EMZ_API emz_result emz_efunguz_add_ehypha(emz_efunguz *ef, const char *publickey
                                           int port, emz_ehypha **out);
 
 /* The same without Tor, for this machine or a LAN: host is a name or an address. A name is looked
- * up by libzmq, outside of Tor. *out is owned by ef, also set with ALREADY_PRESENT. Errors:
- * ARGUMENT, KEY, MEMORY, ZMQ (errno EMFILE). */
+ * up by libzmq, outside of Tor; one that ends in .onion is refused. *out is owned by ef, also set
+ * with ALREADY_PRESENT. Errors: ARGUMENT, KEY, MEMORY, ZMQ (errno EMFILE). */
 EMZ_API emz_result emz_efunguz_add_ehypha_direct(emz_efunguz *ef, const char *publickey,
                                                  const char *host, int port, emz_ehypha **out);
 
@@ -3300,6 +3300,29 @@ static int emz_i_is_host(const char *host) {
     return i > 0;
 }
 
+/* Does the name belong to Tor (RFC 7686)? Asking a name server for it would tell whom we read. */
+static int emz_i_is_onion_host(const char *host) {
+    static const char tail[] = ".onion";
+    size_t i, end = strlen(host);
+    end -= end && host[end - 1] == '.';
+    if (end < sizeof tail - 1) {
+        return 0;
+    }
+    for (i = 0; i < sizeof tail - 1; i++) {
+        char c = host[end - (sizeof tail - 1) + i];
+        if ((char)(c >= 'A' && c <= 'Z' ? c | 32 : c) != tail[i]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* The log says what about the argument. */
+static emz_result emz_i_refuse(emz_efunguz *ef, const char *what) {
+    emz_i_log(ef, EMZ_LOG_ERROR, "%s.", what);
+    return EMZ_ERR_ARGUMENT;
+}
+
 /* What is wrong with the settings, or NULL. */
 static const char *emz_i_config_mistake(const emz_config *c) {
     if (c->pubsub_port != EMZ_ANY_PORT && (c->pubsub_port < 0 || c->pubsub_port > 65535)) {
@@ -3354,6 +3377,7 @@ static emz_result emz_i_configure(emz_efunguz *ef, const emz_config *c) {
 /* libzmq's part of an efunguz: context, ZAP, gate. */
 static emz_result emz_i_efunguz_open(emz_efunguz *ef, int io_threads) {
     char publickey[EMZ_KEY_Z85_SIZE], secretkey[EMZ_KEY_Z85_SIZE];
+    emz_result result;
     int major, minor, patch;
     zmq_version(&major, &minor, &patch);
     if (ZMQ_MAKE_VERSION(major, minor, patch) < ZMQ_MAKE_VERSION(4, 3, 3)) {
@@ -3388,7 +3412,14 @@ static emz_result emz_i_efunguz_open(emz_efunguz *ef, int io_threads) {
         emz_i_watch(&ef->poller, &ef->zap, ef->zap.socket)) {
         return emz_i_zmq_result();
     }
-    return emz_i_gate_open(ef, 0);
+    result = emz_i_gate_open(ef, 0);
+    if (result == EMZ_ERR_BIND) {
+        int saved = zmq_errno();
+        emz_i_log(ef, EMZ_LOG_ERROR, "Cannot listen on %s, port %d: %s.", ef->bind_host,
+                  ef->port == EMZ_ANY_PORT ? 0 : ef->port, zmq_strerror(saved));
+        errno = saved;
+    }
+    return result;
 }
 
 /* All that is due by now. */
@@ -3440,7 +3471,7 @@ EMZ_API const char *emz_result_str(emz_result r) {
     case EMZ_ABSENT:
         return "There is no such thing: add it first.";
     case EMZ_ERR_ARGUMENT:
-        return "An argument is missing or out of range (of a config: the log says which).";
+        return "An argument is missing or out of range: the log says which, unless it is NULL.";
     case EMZ_ERR_KEY:
         return "This is no key: it takes 40 characters of Z85, as emz_keypair makes them.";
     case EMZ_ERR_ONION:
@@ -3455,8 +3486,8 @@ EMZ_API const char *emz_result_str(emz_result r) {
     case EMZ_ERR_FILE:
         return "The file cannot be opened or read (see errno).";
     case EMZ_ERR_BIND:
-        return "Cannot listen there: the port is taken or not allowed (see errno); choose another "
-               "or EMZ_ANY_PORT.";
+        return "Cannot listen there: the port is taken (also by an outgoing connection, for a "
+               "minute) or not allowed, or the address is not of this machine (see errno).";
     case EMZ_ERR_NO_CURVE:
         return "This libzmq was built without CURVE: install one with libsodium.";
     case EMZ_ERR_ZMQ:
@@ -3762,8 +3793,11 @@ EMZ_API emz_result emz_efunguz_add_ehypha(emz_efunguz *ef, const char *publickey
                                           int port, emz_ehypha **out) {
     char name[EMZ_I_ONION_LENGTH];
     emz_result result;
-    if (!ef || !publickey || port < 1 || port > 65535) {
+    if (!ef || !publickey) {
         return EMZ_ERR_ARGUMENT;
+    }
+    if (port < 1 || port > 65535) {
+        return emz_i_refuse(ef, "An ehypha's port must be 1 to 65535");
     }
     result = emz_i_onion(name, onion);
     return result ? result : emz_i_ehypha_new(ef, publickey, "", name, port, out);
@@ -3771,8 +3805,18 @@ EMZ_API emz_result emz_efunguz_add_ehypha(emz_efunguz *ef, const char *publickey
 
 EMZ_API emz_result emz_efunguz_add_ehypha_direct(emz_efunguz *ef, const char *publickey,
                                                  const char *host, int port, emz_ehypha **out) {
-    if (!ef || !host || !emz_i_is_host(host) || port < 1 || port > 65535) {
+    if (!ef || !host) {
         return EMZ_ERR_ARGUMENT;
+    }
+    if (port < 1 || port > 65535) {
+        return emz_i_refuse(ef, "An ehypha's port must be 1 to 65535");
+    }
+    if (emz_i_is_onion_host(host)) {
+        return emz_i_refuse(ef,
+                            "This host is an onion address: add it as one, not as a direct one");
+    }
+    if (!emz_i_is_host(host)) {
+        return emz_i_refuse(ef, "A host must be a name or address, without http:// and port");
     }
     return emz_i_ehypha_new(ef, publickey, host, NULL, port, out);
 }
@@ -3824,7 +3868,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
     }
     for (i = 0; i < count; i++) {
         if (!parts[i].data && parts[i].size) {
-            return EMZ_ERR_ARGUMENT;
+            return emz_i_refuse(ef, "A part to emit has a size, but no data");
         }
         if (parts[i].size > ef->max_part_size) {
             return EMZ_ERR_TOO_LARGE;
@@ -3967,6 +4011,9 @@ EMZ_API emz_link emz_ehypha_link(const emz_ehypha *eh) {
 }
 
 EMZ_API const char *emz_ehypha_link_str(const emz_ehypha *eh) {
+    if (eh && eh->link == EMZ_LINK_CONNECTING && eh->stage == EMZ_I_SHAKING) {
+        return "Connecting: somebody is there, and has not answered yet.";
+    }
     return eh && eh->reply ? emz_i_socks_str(eh->reply) : emz_link_str(emz_ehypha_link(eh));
 }
 

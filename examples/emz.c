@@ -327,8 +327,11 @@ static emz_efunguz *open_efunguz(const options *o, emz_config config) {
     if (!result)
         result = emz_efunguz_new(&ef, secretkey, &config);
     wipe(secretkey, sizeof secretkey);
+    if (result == EMZ_ERR_BIND && errno == EADDRNOTAVAIL)
+        DIE("this machine has no address %s; --bind '*' takes all that it has", o->bind);
     if (result == EMZ_ERR_BIND)
-        DIE("cannot listen on %s, port %d: %s; --port takes another port, 0 any free one",
+        DIE("cannot listen on %s, port %d: %s (by a program or, for a minute, an outgoing "
+            "connection); --port takes another port, 0 any free one",
             o->bind ? o->bind : EMZ_DEF_BIND_HOST,
             config.pubsub_port ? config.pubsub_port : EMZ_DEF_PUBSUB_PORT, strerror(errno));
     if (result == EMZ_ERR_ARGUMENT)
@@ -565,7 +568,8 @@ static void announce(const publisher *p, const options *o) {
     const char *host = o->bind && strcmp(o->bind, "*") != 0 ? o->bind : EMZ_DEF_BIND_HOST;
     printf(strchr(host, ':') ? "%s@[%s]:%d\n" : "%s@%s:%d\n", emz_efunguz_publickey(p->ef), host,
            emz_efunguz_port(p->ef));
-    fflush(stdout);
+    if (fflush(stdout) != 0)
+        DIE("cannot write: %s", strerror(errno));
     if (!*o->allow && !o->allow_file)
         SAY("everybody may read this; --allow KEY lets only some in");
 }
@@ -766,8 +770,13 @@ static void add_item(reader *r, int peer, const char *title) {
 static reader *open_reader(const options *o) {
     static reader r;
     const emz_config config = {.pubsub_port = EMZ_ANY_PORT, .whitelist_only = 1};
-    r.peer_count = choose_peers(o, r.peers);
+    const int count = choose_peers(o, r.peers);
     r.ef = open_efunguz(o, config);
+    for (int i = 0; i < count; i++) /* all may share one file, that names us as well */
+        if (*o->from || strcmp(r.peers[i].publickey, emz_efunguz_publickey(r.ef)) != 0)
+            r.peers[r.peer_count++] = r.peers[i];
+    if (r.peer_count == 0)
+        DIE("%s names nobody but ourselves", o->peers);
     for (int i = 0; i < r.peer_count; i++) {
         const peers_entry *p = &r.peers[i];
         const emz_result result =
@@ -858,11 +867,13 @@ static void explain(const options *o, const reader *r) {
         const emz_link link = emz_ehypha_link(r->ehyphae[it->peer]);
         if (it->arrivals > 0 && (o->once || link >= 0))
             continue;
-        fprintf(stderr, "emz: no %svalue of \"", it->arrivals ? "more " : "");
-        print_text(stderr, emz_etale_title(it->etale), strlen(emz_etale_title(it->etale)));
+        const char *title = emz_etale_title(it->etale);
+        fprintf(stderr, "emz: no %s%s \"", it->arrivals ? "more " : "",
+                *title ? "value of" : "catalogue, title");
+        print_text(stderr, title, strlen(title));
         fprintf(stderr, "\" from %s in %g s: %s", r->peers[it->peer].name, o->timeout,
                 emz_ehypha_link_str(r->ehyphae[it->peer]));
-        if (link == EMZ_LINK_UP && *emz_etale_title(it->etale))
+        if (link == EMZ_LINK_UP && *title)
             fputs(" But it has published nothing under that title; emz sub without a title shows "
                   "what there is.",
                   stderr);
@@ -1196,7 +1207,7 @@ static const struct {
      "end-to-end encrypted, over Tor or directly.\n"
      "\n"
      "  emz keys [FILE]                 make a key pair\n"
-     "  emz pub [OPTION]... TITLE [VALUE]...\n"
+     "  emz pub [OPTION]... TITLE [VALUE | --file FILE]...\n"
      "                                  publish a value, or those of standard input\n"
      "  emz sub [OPTION]... [TITLE]...  print the values of others\n"
      "  emz watch [OPTION]... [TITLE]...\n"
@@ -1222,10 +1233,11 @@ static const struct {
      "The other commands take it with --key FILE. No command takes a secret key as an\n"
      "argument: all users of a machine can see arguments (ps).\n"},
     {"pub", cmd_pub,
-     "emz pub [OPTION]... TITLE [VALUE]...      each VALUE is a part; - standard input\n"
+     "emz pub [OPTION]... TITLE [PART]...       PART: a value; - standard input;\n"
+     "                    --file FILE: what it holds; --text FILE: no last newline\n"
      "emz pub [OPTION]... --lines [TITLE]       each line of standard input, a value;\n"
      "                    without TITLE, each line is: title, tab, part, tab, part...\n"
-     "  --file FILE       a part: what FILE holds; --text FILE: without last newline\n"
+     "                    (10,000 lines a second at most, for readers to follow)\n"
      "  --every SECONDS   publish again and again; files are read anew each time\n"
      "  --about TEXT      what the title holds, for the catalogue\n"
      "  --key FILE        our secret key (emz keys FILE); otherwise a fresh one\n"

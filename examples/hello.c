@@ -19,7 +19,7 @@ int main(void) {
     const emz_part word = {"Hello, Bob!", 11};
     const emz_part *parts;
     const emz_etale *greeting;
-    emz_config config = {0}; /* all zero: all defaults */
+    static emz_config config; /* all zero: all defaults */
     emz_efunguz *alice, *bob;
     emz_ehypha *to_alice;
     int turns;

@@ -12,6 +12,8 @@ for name in start readme; do
     ok $? "$name.c: $lines lines, at most 40"
     (cd "$dir" && ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror $name.c $libs -o $name) >"$dir/log" 2>&1
     ok $? "$name.c compiles without a warning"
+    (cd "$dir" && g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ -c $name.c -o $name.o) >"$dir/log" 2>&1
+    ok $? "also as C++"
     [ "$("$dir/$name" 2>"$dir/log")" = 'Hello!' ]
     ok $? "$name.c says hello"
 done

@@ -98,6 +98,7 @@ def test_words():
         "cannot read nowhere": ["pub", "--port", "0", "t", "--file", "nowhere"],
         "--allow me: no public key": ["pub", "--allow", "me", "t"], "--allow : it is empty": ["pub", "--allow", "", "t"],
         "--from : it is empty": ["sub", "--from", "", "t"], "say what to check": ["check"],
+        "this machine has no address 192.0.2.1": ["pub", "--port", "0", "--bind", "192.0.2.1", "t"],
     }.items():
         wrong(f"emz {' '.join(args)[:60]}", words, *args)
 
@@ -173,6 +174,9 @@ def test_round_trips(public):
         p = subprocess.run([EMZ, "sub", "--from", pub.address, "--once", "big"], stdout=full, stderr=subprocess.PIPE,
                            timeout=100, check=False)
     ok(p.returncode == 1 and b"cannot write: No space" in p.stderr, "a full disk is told")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        p = subprocess.run([EMZ, "pub", "--port", "0", "t"], stdout=full, stderr=subprocess.PIPE, timeout=100, check=False)
+    ok(p.returncode == 1 and b"cannot write: No space" in p.stderr, "pub tells it as well")
     pub.end()
 
 
@@ -248,7 +252,7 @@ def reason(name, words, *args):
 def test_reasons(public):
     with socket.create_server(("127.0.0.1", 0)) as s:
         port = s.getsockname()[1]
-        wrong("a taken port", "port %d: Address already in use; --port" % port, "pub", "--port", str(port), "t")
+        wrong("a taken port", "port %d: Address already in use .by a program" % port, "pub", "--port", str(port), "t")
     reason("nobody there", "Cannot be reached", "--from", f"{public}@127.0.0.1:{port}")
     pub = Pub("--key", "my.key", "other", "v")
     host = pub.address[40:]
@@ -267,11 +271,18 @@ def test_reasons(public):
     pub.end()
     reason("no Tor", "SOCKS port does not answer", "--from", f"{BOB}@{ONION}:60847", "--tor", "127.0.0.1:1")
     one, two = Pub("t", "1"), Pub("t", "2")
-    rows = (f"{name} {p.address[:40]} 127.0.0.1 {p.address.rpartition(':')[2]}\n" for name, p in (("one", one), ("two", two)))
+    rows = [f"{name} {p.address[:40]} 127.0.0.1 {p.address.rpartition(':')[2]}\n" for name, p in (("one", one), ("two", two))]
     write("peers", "".join(rows).encode())
     out = emz("sub", "--peers", "peers", "--once", "--timeout", "60", "t").stdout
     ok(sorted(out.splitlines()) == [b"one\tt\t1", b"two\tt\t2"], "all of a peers file", out.decode())
     ok(emz("sub", "--peers", "peers", "--from", "two", "--once", "--timeout", "60", "t").stdout == b"2\n", "one of it, by name")
+    with open("peers", "a", encoding="ascii") as f:
+        f.write(f"me {friend} 127.0.0.1 1\n")
+    out = emz("sub", "--key", "friend.key", "--peers", "peers", "--once", "--timeout", "60", "t").stdout
+    ok(sorted(out.splitlines()) == [b"one\tt\t1", b"two\tt\t2"], "a line of our own is skipped", out.decode())
+    write("peers", "".join(rows).encode())
+    write("me", f"me {friend} 127.0.0.1 1\n".encode())
+    wrong("nobody else is in it", "me names nobody but ourselves", "sub", "--key", "friend.key", "--peers", "me")
     two.end()
     p = emz("sub", "--peers", "peers", "--once", "--timeout", "2", "t")
     ok(p.returncode == 2 and p.stdout == b"one\tt\t1\n" and b"two" in p.stderr and b"from one" not in p.stderr,

@@ -19,17 +19,17 @@ static void test_new(void) {
     emz_efunguz *ef = NULL, *untouched = (emz_efunguz *)&ef, *second = untouched;
     const char *keys[2] = {OTHER, "bad"};
     emz_config c;
-#define NEW(error, name, ...)                                                    \
-    do {                                                                         \
-        memset(&c, 0, sizeof c);                                                 \
-        c.pubsub_port = EMZ_ANY_PORT;                                            \
-        __VA_ARGS__;                                                             \
-        c.log = remember;                                                        \
-        c.log_user = logged;                                                     \
-        *logged = 0;                                                             \
-        is(emz_efunguz_new(&second, SECRET, &c), error, "new: " name);           \
-        ok((error == EMZ_ERR_ARGUMENT) == !!*logged, "... the log: %s", logged); \
-        ok(second == untouched, "... and nothing is changed");                   \
+#define NEW(error, name, ...)                                               \
+    do {                                                                    \
+        memset(&c, 0, sizeof c);                                            \
+        c.pubsub_port = EMZ_ANY_PORT;                                       \
+        __VA_ARGS__;                                                        \
+        c.log = remember;                                                   \
+        c.log_user = logged;                                                \
+        *logged = 0;                                                        \
+        is(emz_efunguz_new(&second, SECRET, &c), error, "new: " name);      \
+        ok((error != EMZ_ERR_KEY) == !!*logged, "... the log: %s", logged); \
+        ok(second == untouched, "... and nothing is changed");              \
     } while (0)
     NEW(EMZ_ERR_ARGUMENT, "port -2", c.pubsub_port = -2);
     NEW(EMZ_ERR_ARGUMENT, "port 65536", c.pubsub_port = 65536);
@@ -107,6 +107,8 @@ static void test_ehyphae(emz_efunguz *ef) {
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "a b", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "*", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, GOOD_ONION ".onion", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "short.OniOn.", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "a/b", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "A@B", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "{::1}", 1);
