@@ -159,11 +159,12 @@
  * What direct peers and subscribers send meanwhile waits in memory, all of it.
  * A connection that is silent is probed every 30 s and given up after 90 s.
  *
- * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received ends the
- * connection. Titles of 65,535 bytes; to cancel one, libzmq takes up to 100 bytes of stack for
- * each, 6 MB in all: in threads with less, keep them short. About 10 file descriptors an ehypha
- * through Tor, 5 a direct one, 1 a subscriber, 20 an efunguz. Where 1,024 are allowed (ulimit -n)
- * when the efunguz is created, it may have 339 ehyphae: raise the limit before.
+ * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received is
+ * ignored or, above 64 kB, ends the connection. Titles of 65,535 bytes; to cancel one, libzmq takes
+ * up to 100 bytes of stack for each, 6 MB in all: in threads with less, keep them short. About 10
+ * file descriptors an ehypha through Tor, 5 a direct one, 1 a subscriber, 20 an efunguz. Where 1,024
+ * are allowed (ulimit -n) when the efunguz is created, it may have 339 ehyphae: raise the limit
+ * before.
  *
  * ---------------------------------------------------------------------------------------------
  * >>capacity
@@ -828,13 +829,15 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_PUMP_BATCH   64    /* chunks a direction of a tunnel */
 #define EMZ_I_CHUNK        65536 /* bytes that a tunnel moves at once */
 #define EMZ_I_OWED_MS      20    /* until a kept value is sent again that a queue had no room for */
+#define EMZ_I_REFUSED_MAX  16    /* values running, then others are not tried until then */
 #define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
 #define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
 #define EMZ_I_MARKS        64    /* of them, so many arrivals are remembered */
 #define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
 #define EMZ_I_QUIET_MS     1000  /* after a backlog, until the last values are asked for again, */
-#define EMZ_I_ASK_MS       10000 /* or since its begin, where it has no end */
+#define EMZ_I_ASK_MS       10000 /* or since its begin, where it has no end; */
+#define EMZ_I_VAIN_MAX     4     /* twice as long each time it was in vain, so many times */
 #define EMZ_I_REBIND_MS    500   /* how long a whitelist change waits to get its port back */
 #define EMZ_I_BANNED_MAX   1024  /* keys of subscribers that broke the protocol */
 #define EMZ_I_LOG_MAX      20    /* lines a second that strangers can cause */
@@ -1816,6 +1819,7 @@ typedef struct emz_i_gate {
     uint64_t absorbing; /* connections after their handshake */
     uint64_t refused;   /* connections refused and still open */
     int failing;        /* the last event was a failed handshake: its end comes next */
+    size_t turn;        /* the kept value to begin with, when some are due */
     uint64_t lossy;     /* milliseconds: until then, what is emitted may not have reached all */
     uint64_t due;       /* when to open it again, or the earliest of the kept values' */
 } emz_i_gate;
@@ -1907,6 +1911,8 @@ struct emz_ehypha {
     uint64_t values; /* how many have come, and some of the last ones when: a ring */
     int64_t came[EMZ_I_MARKS];
     uint64_t backlog_since; /* milliseconds: when the backlog began */
+    int64_t newest;         /* the largest t_out of this connection */
+    unsigned vain;          /* so many times running it was of no use to ask again */
     emz_link failed;        /* how the last attempt ended, and */
     unsigned fails;         /* how many times running */
 };
@@ -2032,10 +2038,10 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
         }
     }
     if (role & ends) {
-        /* A larger frame ends its connection before it takes memory. */
-        int64_t largest =
-            (int64_t)(role == EMZ_I_PUBLISHER ? EMZ_TITLE_MAX + 64 : ef->max_part_size) +
-            EMZ_I_CURVE_EXTRA;
+        /* A larger frame ends its connection before it takes memory. Titles and handshakes fit. */
+        const size_t least = EMZ_TITLE_MAX + 64;
+        const int more = role == EMZ_I_SUBSCRIBER && ef->max_part_size > least;
+        int64_t largest = (int64_t)(more ? ef->max_part_size : least) + EMZ_I_CURVE_EXTRA;
         failed = failed || zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
         failed = failed || zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, ef->secretkey, EMZ_KEY_SIZE);
     }
@@ -2327,29 +2333,33 @@ static int emz_i_gate_doubt(emz_efunguz *ef, emz_i_retained *kept) {
     if (kept->due > now + EMZ_I_REPEAT_MS) {
         emz_i_gate_owe(ef, kept, EMZ_I_REPEAT_MS);
     }
-    kept->pause = 2 * EMZ_I_REPEAT_MS;
+    kept->pause = UINT64_C(2) * EMZ_I_REPEAT_MS;
     return 1;
 }
 
-/* Send all kept values that are due. */
+/* Send the kept values that are due; where queues are full, some of them. */
 static void emz_i_gate_repeat(emz_efunguz *ef) {
-    uint64_t now = emz_i_ms(ef);
-    size_t i, sent = 0;
-    ef->gate.due = EMZ_I_NEVER;
-    for (i = 0; i < ef->retained.count; i++) {
-        emz_i_retained *kept = (emz_i_retained *)ef->retained.at[i];
-        if (now >= kept->due && sent < EMZ_I_GATE_BATCH) {
+    emz_i_gate *gate = &ef->gate;
+    const size_t count = ef->retained.count, first = gate->turn;
+    uint64_t now = emz_i_ms(ef), due = EMZ_I_NEVER;
+    size_t i, sent = 0, refused = 0;
+    for (i = 0; i < count; i++) {
+        emz_i_retained *kept = (emz_i_retained *)ef->retained.at[(first + i) % count];
+        if (now >= kept->due && sent < EMZ_I_GATE_BATCH && refused < EMZ_I_REFUSED_MAX) {
             sent++;
             kept->due = EMZ_I_NEVER;
-            emz_i_ready(&ef->poller, &ef->gate.source);
-            ef->gate.must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
-            if (kept->due == EMZ_I_NEVER && kept->pause) {
+            emz_i_ready(&ef->poller, &gate->source);
+            gate->must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
+            refused = kept->due == EMZ_I_NEVER ? 0 : refused + 1;
+            gate->turn = (first + i + 1) % count;
+            if (!refused && kept->pause) {
                 emz_i_gate_owe(ef, kept, kept->pause);
                 kept->pause = kept->pause < EMZ_I_REPEAT_MAX ? kept->pause * 2 : 0;
             }
         }
-        ef->gate.due = kept->due < ef->gate.due ? kept->due : ef->gate.due;
+        due = kept->due < due ? kept->due : due;
     }
+    gate->due = due <= now && refused ? now + EMZ_I_OWED_MS : due;
 }
 
 /* Subscriptions: each new subscriber of a title gets its kept value. In libzmq's manual mode we
@@ -2625,6 +2635,7 @@ static uint64_t emz_i_pause(emz_ehypha *eh, emz_link link) {
     switch (link) {
     case EMZ_LINK_LOST:
         first = 100;
+        most = 5000;
         break;
     case EMZ_LINK_NO_PROXY:
     case EMZ_LINK_EXHAUSTED:
@@ -2666,7 +2677,7 @@ static void emz_i_disconnect(emz_ehypha *eh) {
 
 /* This attempt is over; the next comes after a pause that grows while the reason stays. */
 static void emz_i_fail(emz_ehypha *eh, emz_link link, int reply) {
-    const uint64_t steady = 30000;
+    const uint64_t steady = 1000;
     uint64_t now = emz_i_ms(eh->ef);
     if (link != eh->failed || (link == EMZ_LINK_LOST && now - eh->since > steady)) {
         eh->fails = 0;
@@ -2719,7 +2730,11 @@ static void emz_i_ask_again(emz_ehypha *eh) {
                       emz_i_subscribe(eh, emz_etale_title(et), ZMQ_UNSUBSCRIBE);
         }
     }
-    eh->lag = INT64_MAX; /* a clock may have been set */
+    if (eh->vain < EMZ_I_VAIN_MAX) {
+        eh->vain++; /* until a value comes that had been missed */
+    } else {
+        eh->lag = INT64_MAX; /* a clock may have been set */
+    }
     emz_i_due(eh->ef, &eh->due, failed ? emz_i_ms(eh->ef) + EMZ_I_QUIET_MS : EMZ_I_NEVER);
 }
 
@@ -2770,6 +2785,8 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
         } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && trying) {
             emz_i_enter(eh, EMZ_I_TALKING);
             emz_i_link(eh, EMZ_LINK_UP, 0);
+            eh->newest = INT64_MIN;
+            eh->vain = 0;
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && trying) {
             emz_i_fail(eh, EMZ_LINK_DENIED, 0);
         } else if (trying && (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
@@ -2809,20 +2826,25 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
-    const size_t step = (queue + EMZ_I_MARKS - 1) / EMZ_I_MARKS;
+    const size_t step = queue / EMZ_I_MARKS + 1;
     int64_t *came = &eh->came[eh->values / step % (queue / step)];
     int64_t before = *came, lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
+    if (et->t_out < eh->newest) {
+        eh->vain = 0; /* it had been missed: they come in order */
+    } else {
+        eh->newest = et->t_out;
+    }
     if (eh->values++ % step) {
         return;
     }
     *came = et->t_in;
     if (eh->stage == EMZ_I_TALKING &&
         emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {
-        uint64_t now = emz_i_ms(eh->ef), end = now + EMZ_I_QUIET_MS;
+        uint64_t now = emz_i_ms(eh->ef), end = now + ((uint64_t)EMZ_I_QUIET_MS << eh->vain), last;
         eh->backlog_since = eh->due == EMZ_I_NEVER ? now : eh->backlog_since;
-        emz_i_due(eh->ef, &eh->due,
-                  end < eh->backlog_since + EMZ_I_ASK_MS ? end : eh->backlog_since + EMZ_I_ASK_MS);
+        last = eh->backlog_since + ((uint64_t)EMZ_I_ASK_MS << eh->vain);
+        emz_i_due(eh->ef, &eh->due, end < last ? end : last);
     }
 }
 
@@ -3334,8 +3356,8 @@ static const char *emz_i_config_mistake(const emz_config *c) {
     if (c->torproxy_port < 0 || c->torproxy_port > 65535) {
         return "torproxy_port must be 1 to 65535, or 0 for the default";
     }
-    if (c->queue_size < 0) {
-        return "queue_size must not be negative";
+    if (c->queue_size < 0 || c->queue_size > 1000000000) {
+        return "queue_size must be 0 to 1,000,000,000";
     }
     if (c->io_threads < 0 || c->io_threads > EMZ_I_THREADS_MAX) {
         return "io_threads must be 1 to 64, or 0 for the default";

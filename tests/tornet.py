@@ -386,7 +386,7 @@ class TorNet:
     """
 
     def __init__(self, directory=None, onions=None, clients=1, client_options=(), extended_errors=False,
-                 address="127.0.0.1", timeout=60):
+                 address="127.0.0.1", timeout=180):
         self._given = directory
         self._first_onions = onions or {}
         self._client_count = clients

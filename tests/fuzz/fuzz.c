@@ -346,8 +346,8 @@ static void wire_compare(const emz_ehypha *eh, const char *title, const expected
 /* When a backlog lets an ehypha ask again: in numbers that hold every time there is. */
 typedef struct backlog {
     __int128 lag;
-    int64_t came[80], begun, due;
-    int count;
+    int64_t came[80], begun, due, newest;
+    int count, vain; /* times running that asking brought nothing that had been missed */
 } backlog;
 
 static __int128 clamped(__int128 t) {
@@ -355,8 +355,17 @@ static __int128 clamped(__int128 t) {
 }
 
 static void backlog_begin(backlog *b) {
-    b->lag = INT64_MAX;
+    b->lag = b->due = INT64_MAX;
+    b->newest = INT64_MIN;
+}
+
+static void backlog_asked(backlog *b) {
     b->due = INT64_MAX;
+    if (b->vain < EMZ_I_VAIN_MAX) {
+        b->vain++;
+    } else {
+        b->lag = INT64_MAX;
+    }
 }
 
 /* A value with this time has come: was it emitted when the one before, so many before, came? Of
@@ -369,10 +378,14 @@ static void backlog_count(backlog *b, int64_t t_out, int many, int talking) {
     b->lag = lag < b->lag ? lag : b->lag;
     check(b->count < 80);
     b->came[b->count++] = t_in;
+    b->vain = t_out < b->newest ? 0 : b->vain;
+    b->newest = t_out > b->newest ? t_out : b->newest;
     if (asked && talking && clamped(before + EMZ_I_SLACK_MS * 1000 - b->lag) >= t_out) {
         b->begun = b->due == INT64_MAX ? now : b->begun;
-        b->due = now + EMZ_I_QUIET_MS < b->begun + EMZ_I_ASK_MS ? now + EMZ_I_QUIET_MS
-                                                                : b->begun + EMZ_I_ASK_MS;
+        b->due = now + (EMZ_I_QUIET_MS << b->vain);
+        if (b->due > b->begun + (EMZ_I_ASK_MS << b->vain)) {
+            b->due = b->begun + (EMZ_I_ASK_MS << b->vain);
+        }
     }
 }
 
@@ -476,7 +489,7 @@ static void target_wire(input in) {
         subscriptions(title, subscribed, &asked);
         check(asked == (clock_us / 1000 >= late.due ? wanted : 0)); /* for each last value again */
         if (clock_us / 1000 >= late.due) {
-            backlog_begin(&late);
+            backlog_asked(&late);
         }
         for (i = 0; i < ETALES; i++) {
             check(subscribed[i] == (e[i].held && !e[i].paused));
