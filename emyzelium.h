@@ -2367,40 +2367,42 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
  * is always sent, if need be an empty one, which receivers ignore. */
 static int emz_i_gate_serve(emz_i_source *s) {
     emz_efunguz *ef = (emz_efunguz *)s->owner;
-    int n, got;
-    for (n = 0; n < EMZ_I_GATE_BATCH; n++) {
+    emz_i_retained *asked = NULL; /* for which the last message asked */
+    int n, got = 1;
+    for (n = 0; n < EMZ_I_GATE_BATCH && (got = emz_i_recv_frames(s->socket, &ef->in)) != 0; n++) {
         emz_i_retained *kept = NULL;
-        int subscription, lost;
-        got = emz_i_recv_frames(s->socket, &ef->in);
-        if (!got) {
-            return 0;
-        }
-        lost = got < 0;
-        subscription = lost ? 0 : emz_i_wire_subscription(&ef->in);
+        int lost = got < 0, subscription = lost ? 0 : emz_i_wire_subscription(&ef->in);
         if (!lost && subscription >= 0) {
             const unsigned char *data = emz_i_data(&ef->in, 0);
             size_t size = emz_i_size(&ef->in, 0) - 1;
+            int title = emz_i_wire_title(data + 1, size);
             if (ef->gate.manual) {
                 lost = zmq_setsockopt(s->socket, data[0] ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE,
                                       data + 1, size) != 0;
             }
-            if (subscription) {
-                kept = (emz_i_retained *)emz_i_map_find(&ef->retained, data + 1, size - 1);
+            if (title >= 0) {
+                kept = (emz_i_retained *)emz_i_map_find(&ef->retained, data + 1, (size_t)title);
             }
         } else if (!lost) {
             emz_i_gate_ban(ef);
         }
-        if (kept) {
-            (void)emz_i_gate_doubt(ef, kept);
+        /* Who ends it at once has only asked again, and will do so once more if need be. */
+        if (asked && (subscription || kept != asked)) {
+            (void)emz_i_gate_doubt(ef, asked);
         }
+        asked = subscription > 0 ? kept : NULL;
         if (lost ||
-            (kept ? emz_i_gate_send_kept(ef, kept)
-                  : ef->gate.manual && emz_i_send(s->socket, "", 0, 0) && zmq_errno() != EAGAIN)) {
+            (asked ? emz_i_gate_send_kept(ef, asked)
+                   : ef->gate.manual && emz_i_send(s->socket, "", 0, 0) && zmq_errno() != EAGAIN)) {
             ef->gate.must_rebuild = 1; /* so that all ask again */
-            return 1;
+            got = 1;
+            break;
         }
     }
-    return 1;
+    if (asked) {
+        (void)emz_i_gate_doubt(ef, asked);
+    }
+    return got != 0;
 }
 
 /* Connections: which of them are authenticated? libzmq tells a connection's file descriptor when it
