@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """emz, the command line tool, as scripts and people have it: the real binary, end to end. TAP."""
+import atexit
 import base64
 import hashlib
 import json
@@ -43,6 +44,7 @@ class Pub:
     def __init__(self, *args, **more):
         self.process = subprocess.Popen([EMZ, "pub", "--port", "0", *args], stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, **more)
+        atexit.register(self.process.kill)  # should a test fail
         self.address = self.process.stdout.readline().decode().strip()
 
     def once(self, *args):

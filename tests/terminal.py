@@ -66,7 +66,9 @@ class Terminal:
         for command, numbers, name, char in re.findall(r"(\x1b\[([?\d;]*)([A-Za-z]))|([^\x1b])",
                                                        text[:len(text) - len(self.rest)]):
             if name == "H":
-                self.place = tuple(int(n) - 1 for n in numbers.split(";"))
+                # At Ctrl-C the terminal drops what waits to be shown: a sequence may be torn.
+                if re.fullmatch(r"\d+;\d+", numbers):
+                    self.place = tuple(int(n) - 1 for n in numbers.split(";"))
             elif name == "m":
                 self.colours = tuple(int((re.search(rf"{n};5;(\d+)", numbers) or "00")[1]) for n in (38, 48))
             elif not command:
