@@ -179,10 +179,10 @@
  *                                                          memory-subscriber, grow-subscribers
  *     title that you emit  0.8 kB     with 100 bytes in it; who comes late gets 10,000 of them in
  *                                     0.2 s                memory-etale, grow-etales
- *     ehypha, direct       58 kB      update(): 0.5 us if nothing came, whether there is one or
+ *     ehypha, direct       54 kB      update(): 0.5 us if nothing came, whether there is one or
  *                                     1,000; 12 us for each that has a value
  *                                                          memory-ehypha, idle, grow-ehyphae
- *     ehypha through Tor   58 kB      70 us more for a value on its way here
+ *     ehypha through Tor   54 kB      70 us more for a value on its way here
  *                                                          memory-ehypha, latency
  *     etale of 100 bytes   1.5 kB     10 us from emit to received, both ends, when there are many;
  *                                     70 to 120 us for one alone
@@ -197,7 +197,7 @@
  * The first limit, direct:
  *
  *     10, 100 peers   none; 100 subscribers, 20 values a second each: 1 % of a processor
- *     1,000           file descriptors, see >>rules: raise the limit; 58 MB; an emit to 1,000 takes
+ *     1,000           file descriptors, see >>rules: raise the limit; 54 MB; an emit to 1,000 takes
  *                     5 ms of all threads together: 20 a second fill a tenth of a processor
  *     10,000          as a publisher, the processor: 50 ms an emit. As a reader, the sockets of a
  *                     context, 32,768, three an ehypha: share them out between two efungi
