@@ -617,8 +617,8 @@ EMZ_API emz_result emz_efunguz_forget_etale(emz_efunguz *ef, const char *title);
  * is for the next call. */
 EMZ_API int emz_efunguz_update(emz_efunguz *ef);
 
-/* Sleep until update() has work to do: 1. After timeout_ms milliseconds (negative: never), or on a
- * signal: 0. */
+/* Sleep until update() has work to do: 1; the next update() does that, without looking for more.
+ * After timeout_ms milliseconds (negative: never), or on a signal: 0. */
 EMZ_API int emz_efunguz_wait(emz_efunguz *ef, int timeout_ms);
 
 /* Who subscribes to you: connections that are authenticated now; authentications granted, ever;
@@ -1845,6 +1845,7 @@ struct emz_efunguz {
     uint64_t random;
     unsigned long serial; /* of monitors */
     emz_i_poller poller;
+    int polled; /* wait() has just done so */
 
     emz_i_source zap;
     emz_i_gate gate;
@@ -3964,7 +3965,10 @@ EMZ_API int emz_efunguz_update(emz_efunguz *ef) {
     }
     ef->update++;
     ef->updated = 0;
-    (void)emz_i_poll(&ef->poller, 0);
+    if (!ef->polled) {
+        (void)emz_i_poll(&ef->poller, 0);
+    }
+    ef->polled = 0;
     /* Serve what is ready now, once each: what is left over or comes up is for the next time. */
     ready = &ef->poller.ready;
     todo = *ready;
@@ -4000,6 +4004,7 @@ EMZ_API int emz_efunguz_wait(emz_efunguz *ef, int timeout_ms) {
         /* A libzmq socket may wake us for its own housekeeping: that is no work. */
         while (ef->poller.ready.next != &ef->poller.ready) {
             if (emz_i_has_work(ef->poller.ready.next)) {
+                ef->polled = polled;
                 return 1;
             }
             emz_i_ready_unlink(ef->poller.ready.next);

@@ -110,6 +110,7 @@ static void bed_open(bed *b, size_t size, int batch, int proxy_port) {
     }
     while (pause_ms(20), !raw_receive(b->sub, &b->last, ZMQ_DONTWAIT)) {
     }
+    acknowledge_alike();
 }
 
 /* ---- throughput: batches, sent and then received. A batch is a fifth of what the queues hold:
