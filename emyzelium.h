@@ -161,10 +161,10 @@
  *
  * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received is
  * ignored or, above 64 kB, ends the connection. Titles of 65,535 bytes; to cancel one, libzmq takes
- * up to 100 bytes of stack for each, 6 MB in all: in threads with less, keep them short. About 10
- * file descriptors an ehypha through Tor, 5 a direct one, 1 a subscriber, 20 an efunguz. Where 1,024
- * are allowed (ulimit -n) when the efunguz is created, it may have 339 ehyphae: raise the limit
- * before.
+ * up to 100 bytes of stack for each, 6 MB in all: in threads with less, keep them short. File
+ * descriptors: 6 an ehypha through Tor, 4 a direct one, 1 a subscriber, some 20 an efunguz. So 1,024
+ * (ulimit -n) are enough for 160 ehyphae through Tor or 250 direct ones. For more, raise the limit
+ * before the efunguz is created.
  *
  * ---------------------------------------------------------------------------------------------
  * >>capacity
@@ -1237,10 +1237,23 @@ static void emz_i_sha3_256(unsigned char digest[32], const unsigned char *data, 
     }
 }
 
+#define EMZ_I_TAIL ".onion" /* RFC 7686 */
+
+/* Does it begin so, in any case? */
+static int emz_i_is_tail(const char *s) {
+    static const char tail[] = EMZ_I_TAIL;
+    size_t i;
+    for (i = 0; i < sizeof tail - 1; i++) {
+        if ((char)(s[i] >= 'A' && s[i] <= 'Z' ? s[i] | 32 : s[i]) != tail[i]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Check, and copy the 56 characters in lower case. */
 static emz_result emz_i_onion(char name[EMZ_I_ONION_LENGTH], const char *onion) {
-    static const char tail[] = ".onion";
-    static const char prefix[] = ".onion checksum"; /* then 32 bytes public key, 1 byte version */
+    static const char prefix[] = EMZ_I_TAIL " checksum"; /* then 32 bytes key, 1 byte version */
     unsigned char bytes[36] = {0}, text[sizeof prefix - 1 + 33], digest[32];
     unsigned bits = 0, held = 0;
     size_t i, size = 0;
@@ -1259,13 +1272,8 @@ static emz_result emz_i_onion(char name[EMZ_I_ONION_LENGTH], const char *onion) 
             bytes[size++] = (unsigned char)(held >> (bits -= 8));
         }
     }
-    for (onion += EMZ_I_ONION_LENGTH, i = 0; i < sizeof tail && onion[i]; i++) {
-        char c = onion[i];
-        if ((char)(c >= 'A' && c <= 'Z' ? c | 32 : c) != tail[i]) {
-            return EMZ_ERR_ONION;
-        }
-    }
-    if (i && i != sizeof tail - 1) {
+    onion += EMZ_I_ONION_LENGTH;
+    if (*onion && (!emz_i_is_tail(onion) || onion[sizeof EMZ_I_TAIL - 1])) {
         return EMZ_ERR_ONION;
     }
     memcpy(text, prefix, sizeof prefix - 1);
@@ -3325,21 +3333,11 @@ static int emz_i_is_host(const char *host) {
     return i > 0;
 }
 
-/* Does the name belong to Tor (RFC 7686)? Asking a name server for it would tell whom we read. */
+/* Does the name belong to Tor? Asking a name server for it would tell whom we read. */
 static int emz_i_is_onion_host(const char *host) {
-    static const char tail[] = ".onion";
-    size_t i, end = strlen(host);
+    size_t end = strlen(host), size = sizeof EMZ_I_TAIL - 1;
     end -= end && host[end - 1] == '.';
-    if (end < sizeof tail - 1) {
-        return 0;
-    }
-    for (i = 0; i < sizeof tail - 1; i++) {
-        char c = host[end - (sizeof tail - 1) + i];
-        if ((char)(c >= 'A' && c <= 'Z' ? c | 32 : c) != tail[i]) {
-            return 0;
-        }
-    }
-    return 1;
+    return end >= size && emz_i_is_tail(host + end - size);
 }
 
 /* The log says what about the argument. */
