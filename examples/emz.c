@@ -979,9 +979,10 @@ static const char *size_text(char text[32], const item *it) {
     return text;
 }
 
-/* Values a second, of the last ones; of several between two updates we see one. */
+/* Values a second, of the last ones; of several between two updates we see one. The first does not
+ * count: the publisher had kept it, for who knows how long. */
 static const char *rate_text(char text[16], const item *it) {
-    const int n = smaller(it->arrivals, RECENT);
+    const int n = smaller(it->arrivals - 1, RECENT);
     strcpy(text, "-");
     if (n > 1) {
         const int64_t first = it->at[(it->arrivals - n) % RECENT];
@@ -997,6 +998,22 @@ static const char *shown_title(const item *it) {
     return *title ? title : "(catalogue)";
 }
 
+/* A sentence from line y to bottom, broken between its words. Returns the line below it. */
+static int put_sentence(int y, int bottom, int x, int fg, const char *s) {
+    const int room = view.columns - x;
+    while (*s && y < bottom) {
+        int n = (int)strlen(s);
+        if (n > room)
+            for (n = room; n > 0 && s[n] != ' '; n--) {
+            }
+        n = n > 0 ? n : (int)strlen(s); /* a word that is too long is cut */
+        put_text(y++, x, n, fg, s);
+        s += n;
+        s += *s == ' ';
+    }
+    return y;
+}
+
 static void draw_table(const reader *r) {
     char since[16], size[32], rate[16];
     int y = 1, up = 0;
@@ -1010,8 +1027,8 @@ static void draw_table(const reader *r) {
         if (y >= bottom)
             continue;
         put_text(y, 0, PEERS_NAME_SIZE, WHITE, r->peers[i].name);
-        put_text(y++, PEERS_NAME_SIZE, view.columns, link < 0 ? RED : GREY,
-                 emz_ehypha_link_str(r->ehyphae[i]));
+        y = put_sentence(y, bottom, PEERS_NAME_SIZE, link < 0 ? RED : GREY,
+                         emz_ehypha_link_str(r->ehyphae[i]));
         for (int j = 0; j < r->item_count && y < bottom; j++) {
             const item *it = &r->items[j];
             if (it->peer != i)

@@ -366,6 +366,10 @@ def test_watch():
         ok(t.end() == (0 if name == "Q" else 143), f"{name} ends it")
         ok(t.restored(), "the terminal is as it was", t.seen)
     pub.end()
+    t = Terminal([EMZ, "watch", "--from", BOB + "@127.0.0.1:1"], 12, 60)
+    ok(t.until("Cannot.*online\\?.*Retrying\\."), "in a small window too, the whole sentence is there", t.seen)
+    t.key("q")
+    t.end()
     t = Terminal([EMZ, "sub", "--from", BOB + "@127.0.0.1:1", "--format", "raw", "t"])
     ok(t.until("obey") and t.end() == 1, "sub --format raw: not to a terminal", t.seen)
 
