@@ -162,34 +162,35 @@
  * Limits: parts of at most max_part_size (64 MiB) each way: a larger one that is received is
  * ignored or, above 64 kB, ends the connection. Titles of 65,535 bytes; to cancel one, libzmq takes
  * up to 100 bytes of stack for each, 6 MB in all: in threads with less, keep them short. File
- * descriptors: 6 an ehypha through Tor, 4 a direct one, 1 a subscriber, some 20 an efunguz. So 1,024
- * (ulimit -n) are enough for 160 ehyphae through Tor or 250 direct ones. For more, raise the limit
- * before the efunguz is created.
+ * descriptors: 6 an ehypha through Tor, 4 a direct one, 1 a subscriber, 20 or so an efunguz. Thus
+ * 1,024 (ulimit -n) are enough for 160 ehyphae through Tor or 250 direct ones. For more, raise the
+ * limit before the efunguz is created.
  *
  * ---------------------------------------------------------------------------------------------
  * >>capacity
  * ---------------------------------------------------------------------------------------------
  *
- * Measured on two processors of a virtual machine, libzmq 4.3.4; "make bench" prints the same table
- * for yours, each row beside libzmq alone. The rows are named behind.
+ * Measured on two processors of a virtual machine, libzmq 4.3.4, in a quick hour and a slow one;
+ * "make bench" prints the same table for yours, each row beside libzmq alone. The rows are named
+ * behind.
  *
  *     each                 memory     time
- *     subscriber           39 kB      an emit takes 10 us for one in all threads together, 4 us
- *                                     more for each other; of your thread 2 us and 0.3 us
+ *     subscriber           39 kB      an emit takes 5 to 9 us for one in all threads together, 2 to
+ *                                     4 us more for each other; of your thread 1 to 2 us and 0.3 us
  *                                                          memory-subscriber, grow-subscribers
  *     title that you emit  0.8 kB     with 100 bytes in it; who comes late gets 10,000 of them in
- *                                     0.2 s                memory-etale, grow-etales
- *     ehypha, direct       54 kB      update(): 0.5 us if nothing came, whether there is one or
- *                                     1,000; 12 us for each that has a value
+ *                                     0.1 to 0.2 s         memory-etale, grow-etales
+ *     ehypha, direct       51 kB      update(): 0.3 to 0.5 us if nothing came, whether there is one
+ *                                     or 1,000; 7 to 15 us for each that has a value
  *                                                          memory-ehypha, idle, grow-ehyphae
- *     ehypha through Tor   54 kB      70 us more for a value on its way here
+ *     ehypha through Tor   51 kB      20 to 40 us more for a value on its way here
  *                                                          memory-ehypha, latency
- *     etale of 100 bytes   1.5 kB     10 us from emit to received, both ends, when there are many;
- *                                     70 to 120 us for one alone
+ *     etale of 100 bytes   1.5 kB     7 to 15 us from emit to received, both ends, when there are
+ *                                     many; 50 to 70 us for one alone
  *                                                          memory-etale, grow-etales, latency
- *     part                 80 bytes   4 us for each, both ends
+ *     part                 80 bytes   2 to 4 us for each, both ends
  *                                                          grow-parts
- *     key of a whitelist   109 bytes  0.6 us to add, 0.1 to 0.3 us to look up, of 10 to 100,000
+ *     key of a whitelist   109 bytes  0.3 us to add, 0.05 to 0.2 us to look up, of 10 to 100,000
  *                                                          whitelist
  *     value of 64 MB       192 MB     at both ends together, as with libzmq alone
  *                                                          memory-peak
@@ -197,9 +198,9 @@
  * The first limit, direct:
  *
  *     10, 100 peers   none; 100 subscribers, 20 values a second each: 1 % of a processor
- *     1,000           file descriptors, see >>rules: raise the limit; 54 MB; an emit to 1,000 takes
- *                     5 ms of all threads together: 20 a second fill a tenth of a processor
- *     10,000          as a publisher, the processor: 50 ms an emit. As a reader, the sockets of a
+ *     1,000           file descriptors, see >>rules: raise the limit; 51 MB; an emit to 1,000 takes
+ *                     3 to 6 ms of all threads together: 20 a second fill a tenth of a processor
+ *     10,000          as a publisher, the processor: 60 ms an emit. As a reader, the sockets of a
  *                     context, 32,768, three an ehypha: share them out between two efungi
  *
  * Over Tor, Tor is the limit long before. On a private network of real tor processes 1.3 MB a
