@@ -3995,6 +3995,7 @@ EMZ_API int emz_efunguz_wait(emz_efunguz *ef, int timeout_ms) {
     if (!ef) {
         return 0;
     }
+    ef->polled = 0;
     now = emz_i_ms(ef);
     end = timeout_ms < 0 ? EMZ_I_NEVER : now + (uint64_t)timeout_ms;
     for (;; polled = 1, now = emz_i_ms(ef)) {

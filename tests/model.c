@@ -352,6 +352,11 @@ static void test_wait(void) {
     ok(holds(et, "2"), "... the value");
     is(emz_efunguz_wait(a, 50), 0, "having emitted is no work");
     test_housekeeping(b);
+    emit_text(a, "t", "3");
+    ok(emz_efunguz_wait(b, 60000) == 1 && b->polled,
+       "update() need not look again for what wait() saw");
+    emz_efunguz_del_ehypha(b, emz_efunguz_publickey(a));
+    ok(!emz_efunguz_wait(b, 0) && !b->polled, "... but when that is gone, it does");
     realm_free(a);
     realm_free(b);
 }
