@@ -3321,8 +3321,11 @@ static int emz_i_text_next(emz_i_text *t) {
     return t->size ? t->data[t->at++] : EOF;
 }
 
-/* May this be a host of a tcp:// endpoint? Letters, digits and what addresses are made of. */
+/* May this be a host of a tcp:// endpoint? What has a colon, or a zone, must be an IPv6 address:
+ * libzmq would look up the name before the zone. */
 static int emz_i_is_host(const char *host) {
+    char address[256] = "";
+    struct in6_addr in6;
     size_t i;
     for (i = 0; host[i]; i++) {
         char c = host[i];
@@ -3331,7 +3334,8 @@ static int emz_i_is_host(const char *host) {
             return 0;
         }
     }
-    return i > 0;
+    memcpy(address, host, strcspn(host, "%"));
+    return i > 0 && (!strpbrk(host, ":%") || inet_pton(AF_INET6, address, &in6) == 1);
 }
 
 /* Does the name belong to Tor? Asking a name server for it would tell whom we read. */

@@ -22,7 +22,7 @@ ok $? "the header calls $(wc -l <"$dir/called") functions of others"
 # What cannot fail, as the header calls it: it computes, reads what is there, or ends something so
 # that its result does not matter.
 echo __errno_location atoi fclose ferror fprintf free gettimeofday htonl htons inet_pton memchr \
-    memcmp memcpy memset ntohs snprintf stderr strchr strcmp strlen strrchr sysconf vsnprintf \
+    memcmp memcpy memset ntohs snprintf stderr strchr strcmp strcspn strlen strpbrk strrchr sysconf vsnprintf \
     zmq_errno zmq_msg_close zmq_msg_data zmq_msg_init zmq_msg_more zmq_msg_move zmq_msg_size \
     zmq_stopwatch_intermediate zmq_stopwatch_start zmq_stopwatch_stop zmq_strerror zmq_version |
     tr ' ' '\n' >"$dir/safe"

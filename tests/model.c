@@ -109,11 +109,14 @@ static void test_ehyphae(emz_efunguz *ef) {
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "*", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, GOOD_ONION ".onion", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "short.OniOn.", 1);
+    DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "127.0.0.1:80", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "a/b", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "A@B", 1);
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, "{::1}", 1);
     DIRECT(EMZ_ERR_ARGUMENT, NULL, "127.0.0.1", 1);
     DIRECT(EMZ_ERR_KEY, SECRET "x", "127.0.0.1", 1);
+    is(emz_efunguz_add_ehypha_direct(ef, PUBLIC, "short.onion%1", 1, &again), EMZ_ERR_ARGUMENT,
+       "an onion behind which a zone stands");
     memset(host, 'a', sizeof host);
     host[256] = 0;
     DIRECT(EMZ_ERR_ARGUMENT, PUBLIC, host, 1);
