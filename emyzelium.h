@@ -603,9 +603,9 @@ EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
  * value is kept and handed to each new subscriber of the title. It never blocks: a subscriber whose
  * queue is full misses it. But the last one of a title reaches it when it has caught up: after a
  * full queue, kept values are sent again up to two minutes later, and who was away longer asks for
- * them (a subscriber with this file, and a queue_size not above yours, does). Errors: ARGUMENT,
- * TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the port could not be taken again after a change of
- * the whitelist (it is being retried). */
+ * them (a subscriber with this file, and a queue_size not above yours, does, on reading what had
+ * piled up). Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the port could not be
+ * taken again after a change of the whitelist (it is being retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
 
@@ -2839,8 +2839,7 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
     const size_t step = queue / EMZ_I_MARKS + 1;
-    int64_t *came = &eh->came[eh->values / step % (queue / step)];
-    int64_t before = *came, lag = emz_i_apart(et->t_in, et->t_out);
+    int64_t before, *came, lag = emz_i_apart(et->t_in, et->t_out);
     eh->lag = lag < eh->lag ? lag : eh->lag;
     if (et->t_out < eh->newest) {
         eh->vain = 0; /* it had been missed: they come in order */
@@ -2850,6 +2849,8 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     if (eh->values++ % step) {
         return;
     }
+    came = &eh->came[eh->values / step % (queue / step)];
+    before = *came;
     *came = et->t_in;
     if (eh->stage == EMZ_I_TALKING &&
         emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {
