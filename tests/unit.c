@@ -12,7 +12,27 @@ static unsigned chance(void) {
     return (unsigned)(seed >> 16);
 }
 
-/* Much data takes another way than a key. */
+/* Much data takes another way than a key: both must agree about every text. */
+static void test_z85_ways(void) {
+    static const char edges[] = "#$%nSc10,~";
+    unsigned char key[8], much[8];
+    int i, j, accepted = 0, refused = 0, differ = 0;
+    for (i = 0; i < 20000; i++) {
+        char text[10];
+        for (j = 0; j < 10; j++) {
+            unsigned c = chance();
+            text[j] = i % 2 ? edges[c % 10] : (char)(c % 3 ? 35 + c / 3 % 91 : c / 3);
+        }
+        memset(key, 7, sizeof key);
+        memset(much, 7, sizeof much);
+        accepted += !emz_i_z85_decode(key, text, 2);
+        refused += emz_i_z85_decode_much(much, text, 2) != 0;
+        differ += accepted + refused != i + 1 || memcmp(key, much, sizeof key);
+    }
+    is(differ, 0, "20,000 texts: both ways read the same or refuse");
+    ok(accepted > 100 && refused > 100, "many of them were read, and many refused");
+}
+
 static void test_z85_much(void) {
     static unsigned char data[70000], back[70000];
     static char text[87501], other[87501];
@@ -92,6 +112,7 @@ static void test_z85(void) {
     }
     ok(same, "20,000 random texts: as libzmq's, and back");
     ok(strict, "what is accepted is what would be encoded");
+    test_z85_ways();
     test_z85_much();
 }
 
