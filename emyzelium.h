@@ -831,6 +831,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_CHUNK        65536 /* bytes that a tunnel moves at once */
 #define EMZ_I_OWED_MS      20    /* until a kept value is sent again that a queue had no room for */
 #define EMZ_I_REFUSED_MAX  16    /* values running, then others are not tried until then */
+#define EMZ_I_HELD_MS      10000 /* without any progress, until it is sent past who has no room */
 #define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
 #define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
@@ -1843,6 +1844,7 @@ typedef struct emz_i_retained {
     emz_i_frames frames;
     uint64_t due;   /* milliseconds: when to send it again, to all who hold the title then */
     uint64_t pause; /* and how long after that once more; 0: no more */
+    uint64_t past;  /* and when to send it past who has no room; 0: it was not refused */
 } emz_i_retained;
 
 /* The publishing socket and who comes to it. */
@@ -1860,6 +1862,7 @@ typedef struct emz_i_gate {
     uint64_t refused;   /* connections refused and still open */
     int failing;        /* the last event was a failed handshake: its end comes next */
     size_t turn;        /* the kept value to begin with, when some are due */
+    uint64_t past;      /* milliseconds: until then, wait for those who have no room */
     uint64_t lossy;     /* milliseconds: until then, what is emitted may not have reached all */
     uint64_t due;       /* when to open it again, or the earliest of the kept values' */
 } emz_i_gate;
@@ -2337,12 +2340,12 @@ static void emz_i_gate_ban(emz_efunguz *ef) {
     }
 }
 
-/* Send what is in ef->out to all who have room for it in their queues; the others miss it. */
-static int emz_i_gate_send(emz_efunguz *ef) {
-    int one = 1, zero = 0, failed = emz_i_send_frames(ef->gate.socket, &ef->out);
+/* Send to all who have room for it in their queues; the others miss it. */
+static int emz_i_gate_send(emz_efunguz *ef, emz_i_frames *frames) {
+    int one = 1, zero = 0, failed = emz_i_send_frames(ef->gate.socket, frames);
     if (failed && zmq_errno() == EAGAIN) {
         zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &zero, sizeof zero);
-        failed = emz_i_send_frames(ef->gate.socket, &ef->out);
+        failed = emz_i_send_frames(ef->gate.socket, frames);
         zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &one, sizeof one);
         ef->gate.lossy = emz_i_ms(ef) + EMZ_I_REPEAT_MAX;
     }
@@ -2359,6 +2362,7 @@ static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
     int failed = emz_i_send_frames(ef->gate.socket, &kept->frames);
     if (failed && zmq_errno() == EAGAIN) {
         emz_i_gate_owe(ef, kept, EMZ_I_OWED_MS);
+        kept->past = kept->past ? kept->past : emz_i_ms(ef) + EMZ_I_HELD_MS;
         failed = 0;
     }
     return failed;
@@ -2378,6 +2382,34 @@ static int emz_i_gate_doubt(emz_efunguz *ef, emz_i_retained *kept) {
     return 1;
 }
 
+/* Send a kept value that is due. 1: somebody has no room; so it still is due. But who stands still
+ * must not hold it up for ever: then it goes past him, with the repeats that follow such a loss. */
+static int emz_i_gate_retry(emz_efunguz *ef, emz_i_retained *kept, uint64_t now) {
+    emz_i_gate *gate = &ef->gate;
+    int refused;
+    kept->due = EMZ_I_NEVER;
+    gate->must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
+    refused = kept->due != EMZ_I_NEVER;
+    if (refused && (now < kept->past || now < gate->past)) {
+        return 1;
+    }
+    if (refused) {
+        kept->due = EMZ_I_NEVER;
+        gate->must_rebuild |= emz_i_gate_send(ef, &kept->frames) != 0;
+        kept->pause = kept->pause ? kept->pause : EMZ_I_REPEAT_MS;
+    } else if (kept->past) {
+        gate->past = now + EMZ_I_HELD_MS;
+    }
+    kept->past = 0;
+    if (kept->pause > EMZ_I_REPEAT_MAX) {
+        kept->pause = 0;
+    } else if (kept->pause) {
+        emz_i_gate_owe(ef, kept, kept->pause);
+        kept->pause *= 2;
+    }
+    return refused;
+}
+
 /* Send the kept values that are due; where queues are full, some of them. */
 static void emz_i_gate_repeat(emz_efunguz *ef) {
     emz_i_gate *gate = &ef->gate;
@@ -2388,15 +2420,9 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
         emz_i_retained *kept = (emz_i_retained *)ef->retained.at[(first + i) % count];
         if (now >= kept->due && sent < EMZ_I_GATE_BATCH && refused < EMZ_I_REFUSED_MAX) {
             sent++;
-            kept->due = EMZ_I_NEVER;
             emz_i_ready(&ef->poller, &gate->source);
-            gate->must_rebuild |= emz_i_gate_send_kept(ef, kept) != 0;
-            refused = kept->due == EMZ_I_NEVER ? 0 : refused + 1;
+            refused = emz_i_gate_retry(ef, kept, now) ? refused + 1 : 0;
             gate->turn = (first + i + 1) % count;
-            if (!refused && kept->pause) {
-                emz_i_gate_owe(ef, kept, kept->pause);
-                kept->pause = kept->pause < EMZ_I_REPEAT_MAX ? kept->pause * 2 : 0;
-            }
         }
         due = kept->due < due ? kept->due : due;
     }
@@ -2408,7 +2434,6 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
  * is always sent, if need be an empty one, which receivers ignore. */
 static int emz_i_gate_serve(emz_i_source *s) {
     emz_efunguz *ef = (emz_efunguz *)s->owner;
-    emz_i_retained *asked = NULL; /* for which the last message asked */
     int n, got = 1;
     for (n = 0; n < EMZ_I_GATE_BATCH && (got = emz_i_recv_frames(s->socket, &ef->in)) != 0; n++) {
         emz_i_retained *kept = NULL;
@@ -2421,27 +2446,22 @@ static int emz_i_gate_serve(emz_i_source *s) {
                 lost = zmq_setsockopt(s->socket, data[0] ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE,
                                       data + 1, size) != 0;
             }
-            if (title >= 0) {
+            if (subscription && title >= 0) {
                 kept = (emz_i_retained *)emz_i_map_find(&ef->retained, data + 1, (size_t)title);
             }
         } else if (!lost) {
             emz_i_gate_ban(ef);
         }
-        /* Who ends it at once has only asked again, and will do so once more if need be. */
-        if (asked && (subscription || kept != asked)) {
-            (void)emz_i_gate_doubt(ef, asked);
-        }
-        asked = subscription > 0 ? kept : NULL;
         if (lost ||
-            (asked ? emz_i_gate_send_kept(ef, asked)
-                   : ef->gate.manual && emz_i_send(s->socket, "", 0, 0) && zmq_errno() != EAGAIN)) {
+            (kept ? emz_i_gate_send_kept(ef, kept)
+                  : ef->gate.manual && emz_i_send(s->socket, "", 0, 0) && zmq_errno() != EAGAIN)) {
             ef->gate.must_rebuild = 1; /* so that all ask again */
             got = 1;
             break;
         }
-    }
-    if (asked) {
-        (void)emz_i_gate_doubt(ef, asked);
+        if (kept) {
+            (void)emz_i_gate_doubt(ef, kept);
+        }
     }
     return got != 0;
 }
@@ -3949,7 +3969,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
             result = fresh && !emz_i_map_reserve(&ef->retained, 1) ? EMZ_OK : EMZ_ERR_MEMORY;
         }
     }
-    if (!result && emz_i_gate_send(ef)) {
+    if (!result && emz_i_gate_send(ef, &ef->out)) {
         int saved = zmq_errno();
         result = emz_i_zmq_result();
         emz_i_gate_rebuild(ef); /* a message that was begun cannot be taken back but so */
@@ -3973,6 +3993,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
             kept->due = EMZ_I_NEVER;
             kept->pause = 0;
         }
+        kept->past = 0;
         emz_i_frames_swap(&kept->frames, &ef->out);
         emz_i_ready(&ef->poller, &ef->gate.source);
     }

@@ -52,13 +52,19 @@ typedef struct bare {
     int frames;
 } bare;
 
+static int bare_room; /* messages that the next one takes in before they are read; 0: the default */
+
 static void bare_open(bare *b, int type, const char *serverkey, int who, int port) {
     char endpoint[64];
-    int zero = 0;
+    int zero = 0, buffer = 4096;
     memset(b, 0, sizeof *b);
     b->context = zmq_ctx_new();
     b->socket = zmq_socket(b->context, type);
     zmq_setsockopt(b->socket, ZMQ_LINGER, &zero, sizeof zero);
+    if (bare_room) {
+        zmq_setsockopt(b->socket, ZMQ_RCVHWM, &bare_room, sizeof bare_room);
+        zmq_setsockopt(b->socket, ZMQ_RCVBUF, &buffer, sizeof buffer);
+    }
     zmq_setsockopt(b->socket, ZMQ_CURVE_SERVERKEY, serverkey, EMZ_KEY_Z85_SIZE);
     zmq_setsockopt(b->socket, ZMQ_CURVE_PUBLICKEY, pub_[who], EMZ_KEY_Z85_SIZE);
     zmq_setsockopt(b->socket, ZMQ_CURVE_SECRETKEY, sec_[who], EMZ_KEY_Z85_SIZE);
@@ -266,6 +272,14 @@ static size_t received(const emz_ehypha *eh) {
     return n;
 }
 
+static size_t held_up(const emz_efunguz *ef) {
+    size_t i, n = 0;
+    for (i = 0; i < ef->retained.count; i++) {
+        n += ((const emz_i_retained *)ef->retained.at[i])->due != EMZ_I_NEVER;
+    }
+    return n;
+}
+
 /* More kept values than a queue holds. */
 static void test_many_titles(void) {
     enum { TITLES = 3000 };
@@ -284,6 +298,44 @@ static void test_many_titles(void) {
     }
     ok(!failed, "3,000 titles, kept before anybody reads them");
     until("a new reader gets all of them", received(eh) == TITLES);
+    realm_free(b);
+    realm_free(a);
+}
+
+/* Who asks for more than his queue holds and then stands still: what he has no room for is due to
+ * him, but others get it all the same. */
+static void test_standstill(void) {
+    enum { TITLES = 100 };
+    static char data[100000];
+    emz_config c;
+    emz_efunguz *a, *b;
+    emz_ehypha *eh;
+    emz_part part;
+    char title[16];
+    bare still;
+    int i;
+    memset(&c, 0, sizeof c);
+    c.queue_size = 20;
+    a = realm_new(sec_[0], &c);
+    b = realm_new(sec_[1], NULL);
+    part.data = data;
+    part.size = sizeof data;
+    bare_room = 1;
+    bare_open(&still, ZMQ_SUB, pub_[0], 2, emz_efunguz_port(a));
+    bare_room = 0;
+    for (i = 0; i < TITLES; i++) {
+        snprintf(title, sizeof title, "%d", i);
+        emz_efunguz_emit_etale(a, title, &part, 1);
+        zmq_setsockopt(still.socket, ZMQ_SUBSCRIBE, title, strlen(title) + 1);
+    }
+    until("somebody stands still, and half of the titles are due to him", held_up(a) > TITLES / 2);
+    eh = connect_realm(b, a);
+    for (i = 0; i < TITLES; i++) {
+        snprintf(title, sizeof title, "%d", i);
+        emz_ehypha_add_etale(eh, title, NULL);
+    }
+    until("another one gets all of them", received(eh) == TITLES);
+    bare_close(&still);
     realm_free(b);
     realm_free(a);
 }
@@ -567,6 +619,7 @@ int main(void) {
     test_retain(0);
     test_retain(1);
     test_many_titles();
+    test_standstill();
     test_whitelist();
     test_port_taken();
     test_changes();

@@ -726,7 +726,9 @@ static void target_subscription(input in) {
     emz_efunguz *ef;
     size_t messages = 0, bad = 0;
     int64_t due[TITLES], pause[TITLES] = {0}; /* milliseconds: when to send it again, and then */
+    int64_t held[TITLES] = {0};               /* so long only for lack of room, or 0 */
     int64_t lossy = 0;                        /* until then, what is emitted may be lost */
+    int64_t moved = 0;                        /* and until then, since one of them got through */
     unsigned i;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
@@ -757,6 +759,7 @@ static void target_subscription(input in) {
                          : due[which] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS
                                                               : due[which];
             pause[which] = now < lossy ? 2 * EMZ_I_REPEAT_MS : 0;
+            held[which] = 0;
         }
         ready[0] = action & 8 ? 1 : 0;
         memcpy(ready + 1, title_of[which], strlen(title_of[which]) + 1);
@@ -793,6 +796,7 @@ static void target_subscription(input in) {
             check(value_sent(gate, &at) == kept);
         } else if (kept >= 0) {
             due[kept] = now + EMZ_I_OWED_MS;
+            held[kept] = held[kept] ? held[kept] : now + EMZ_I_HELD_MS;
         }
         while (at < done) { /* then what is due, each once */
             int value = value_sent(gate, &at);
@@ -800,12 +804,19 @@ static void target_subscription(input in) {
             again |= 1u << value;
         }
         for (i = 0; i < TITLES; i++) {
-            check((again >> i & 1) == (now >= due[i] && !full));
+            /* past who stands still, and once more for him */
+            int past = full && held[i] && now >= held[i] && now >= moved;
+            check((again >> i & 1) == (now >= due[i] && (!full || past)));
             if (again >> i & 1) {
-                due[i] = pause[i] ? now + pause[i] : INT64_MAX;
-                pause[i] = pause[i] < EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
+                moved = held[i] && !past ? now + EMZ_I_HELD_MS : moved;
+                lossy = past ? now + EMZ_I_REPEAT_MAX : lossy;
+                pause[i] = past && !pause[i] ? EMZ_I_REPEAT_MS : pause[i];
+                due[i] = pause[i] && pause[i] <= EMZ_I_REPEAT_MAX ? now + pause[i] : INT64_MAX;
+                pause[i] = pause[i] <= EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
+                held[i] = 0;
             } else if (now >= due[i]) {
                 due[i] = now + EMZ_I_OWED_MS;
+                held[i] = held[i] ? held[i] : now + EMZ_I_HELD_MS;
             }
         }
         if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
