@@ -2885,7 +2885,9 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 /* A publisher whose queue for us is full drops the newest values, and repeats them for two minutes
  * only. But then a queue of values was on its way at once: this one had been emitted when those
  * before it came. Behind them, the last values are asked for again. Its queue is taken to be as
- * long as ours; half of that is enough, since what it counts as read is up to half a queue late. */
+ * long as ours; half of that is enough, since what it counts as read is up to half a queue late.
+ * (A newcomer gets all kept values at once: these count only when that took so long that repeats of
+ * newer ones could have ended.) */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
@@ -2921,6 +2923,7 @@ static int emz_i_absorb(emz_ehypha *eh) {
     int64_t t_out;
     emz_part *parts;
     size_t i, count;
+    int first;
     if (size < 0) {
         return 0;
     }
@@ -2944,9 +2947,12 @@ static int emz_i_absorb(emz_ehypha *eh) {
         et->parts[i].data = emz_i_data(&et->frames, i + 2);
         et->parts[i].size = emz_i_size(&et->frames, i + 2);
     }
+    first = et->t_in < 0;
     et->t_out = t_out;
     et->t_in = emz_now();
-    emz_i_backlog(eh, et);
+    if (!first || emz_i_ms(ef) - eh->since > EMZ_I_REPEAT_MAX) {
+        emz_i_backlog(eh, et);
+    }
     ef->updated += et->update != ef->update;
     et->update = ef->update;
     return 0;
