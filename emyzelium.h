@@ -614,8 +614,8 @@ EMZ_API emz_result emz_efunguz_forget_etale(emz_efunguz *ef, const char *title);
 
 /* Do all that is to do, without waiting: let subscribers in, receive, reconnect. Returns how many
  * etales got a newer value. Call it often, at least every few seconds: nobody gets in, and nothing
- * passes through Tor, but here. Bounded: at most EMZ_UPDATE_MESSAGES messages an ehypha; the rest
- * is for the next call. */
+ * passes through Tor, but here. Bounded: at most EMZ_UPDATE_MESSAGES messages an ehypha, of at most
+ * some 1,000 ehyphae; the rest is for the next call. */
 EMZ_API int emz_efunguz_update(emz_efunguz *ef);
 
 /* Sleep until update() has work to do: 1; the next update() does that, without looking for more.
@@ -842,6 +842,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_VAIN_MAX     4     /* twice as long each time it was in vain, so many times */
 #define EMZ_I_REBIND_MS    500   /* how long a whitelist change waits to get its port back */
 #define EMZ_I_BANNED_MAX   1024  /* keys of subscribers that broke the protocol */
+#define EMZ_I_READY_MAX    1024  /* sockets that one look finds ready: 12 kB of stack */
 #define EMZ_I_LOG_MAX      20    /* lines a second that strangers can cause */
 #define EMZ_I_CURVE_EXTRA  33    /* bytes that CURVE adds to a frame (RFC 26) */
 #define EMZ_I_THREADS_MAX  64    /* libzmq can tell apart so many (ZMQ_AFFINITY) */
@@ -1798,8 +1799,8 @@ static void emz_i_unwatch(emz_i_poller *p, emz_i_source *s) {
 static int emz_i_poll(emz_i_poller *p, int timeout_ms) {
     int i, n;
 #if EMZ_I_EPOLL
-    struct epoll_event e[64];
-    n = epoll_wait(p->epoll, e, 64, timeout_ms);
+    struct epoll_event e[EMZ_I_READY_MAX];
+    n = epoll_wait(p->epoll, e, EMZ_I_READY_MAX, timeout_ms);
     for (i = 0; i < n; i++) {
         emz_i_ready(p, (emz_i_source *)e[i].data.ptr);
     }

@@ -403,6 +403,59 @@ static void test_limits(void) {
     realm_free(b);
 }
 
+/* One update() reads from all who have sent something, however many they are. */
+static void test_crowd(void) {
+    enum { PEERS = 80 };
+    const int one = 1, zero = 0;
+    emz_efunguz *b = realm_new(NULL, NULL);
+    void *context = zmq_ctx_new(), *pub[PEERS];
+    struct pollfd item[PEERS];
+    int64_t end = emz_now() + INT64_C(60000000);
+    int i, asked = 0, waiting = 0;
+    for (i = 0; i < PEERS; i++) {
+        char publickey[EMZ_KEY_Z85_SIZE], secretkey[EMZ_KEY_Z85_SIZE], endpoint[64];
+        size_t size = sizeof endpoint;
+        emz_ehypha *eh = NULL;
+        pub[i] = zmq_socket(context, ZMQ_XPUB);
+        emz_keypair(publickey, secretkey);
+        zmq_setsockopt(pub[i], ZMQ_LINGER, &zero, sizeof zero);
+        zmq_setsockopt(pub[i], ZMQ_CURVE_SERVER, &one, sizeof one);
+        zmq_setsockopt(pub[i], ZMQ_CURVE_SECRETKEY, secretkey, EMZ_KEY_Z85_SIZE);
+        zmq_bind(pub[i], "tcp://127.0.0.1:*");
+        zmq_getsockopt(pub[i], ZMQ_LAST_ENDPOINT, endpoint, &size);
+        emz_efunguz_add_ehypha_direct(b, publickey, "127.0.0.1", atoi(strrchr(endpoint, ':') + 1),
+                                      &eh);
+        emz_ehypha_add_etale(eh, "t", NULL);
+        item[i].fd = eh ? eh->source.fd : -1;
+        item[i].events = POLLIN;
+    }
+    while (asked < PEERS && emz_now() < end) {
+        for (i = 0; i < PEERS; i++) {
+            char sub[8];
+            asked += zmq_recv(pub[i], sub, sizeof sub, ZMQ_DONTWAIT) > 0;
+        }
+        pump();
+    }
+    is(asked, PEERS, "80 publishers, and a subscription at each");
+    until("nothing else to do", !emz_efunguz_wait(b, 0));
+    for (i = 0; i < PEERS; i++) {
+        zmq_send(pub[i], "t", 2, ZMQ_SNDMORE);
+        zmq_send(pub[i], "12345678", 8, 0);
+    }
+    while (waiting < PEERS && emz_now() < end) {
+        poll(item, PEERS, 10);
+        for (waiting = i = 0; i < PEERS; i++) {
+            waiting += item[i].revents != 0;
+        }
+    }
+    is(emz_efunguz_update(b), PEERS, "one update() reads from all of them");
+    realm_free(b);
+    for (i = 0; i < PEERS; i++) {
+        zmq_close(pub[i]);
+    }
+    zmq_ctx_term(context);
+}
+
 /* Of a flood, update() takes a bounded piece; the newest value wins. */
 static void test_flood(void) {
     emz_config c;
@@ -644,6 +697,7 @@ int main(void) {
     test_exchange();
     test_wait();
     test_limits();
+    test_crowd();
     test_flood();
     test_links();
     test_behind(0, 0);

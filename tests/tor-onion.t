@@ -85,7 +85,7 @@ def main():
 
         running = {name: user.start("--name", name, "--port", port[name], "--torrc", torrc, "--",
                                     os.path.join(folder, "demo"), name, "--peers", peers, "--torproxy",
-                                    "{torproxy}", "--port", "{port}", "--seconds", "25")
+                                    "{torproxy}", "--port", "{port}", "--seconds", "45")
                    for name, user in users.items()}
         for name, process in running.items():
             out, said = process.communicate(timeout=150)
