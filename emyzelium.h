@@ -178,14 +178,14 @@
  *     subscriber           39 kB      an emit takes 5 to 9 us for one in all threads together, 2 to
  *                                     4 us more for each other; of your thread 1 to 2 us and 0.3 us
  *                                                          memory-subscriber, grow-subscribers
- *     title that you emit  0.8 kB     with 100 bytes in it; who comes late gets 10,000 of them in
+ *     title that you emit  0.6 kB     with 100 bytes in it; who comes late gets 10,000 of them in
  *                                     0.1 to 0.2 s         memory-etale, grow-etales
  *     ehypha, direct       51 kB      update(): 0.3 to 0.5 us if nothing came, whether there is one
  *                                     or 1,000; 7 to 15 us for each that has a value
  *                                                          memory-ehypha, idle, grow-ehyphae
  *     ehypha through Tor   51 kB      20 to 40 us more for a value on its way here
  *                                                          memory-ehypha, latency
- *     etale of 100 bytes   1.5 kB     7 to 15 us from emit to received, both ends, when there are
+ *     etale of 100 bytes   1.1 kB     7 to 15 us from emit to received, both ends, when there are
  *                                     many; 50 to 70 us for one alone
  *                                                          memory-etale, grow-etales, latency
  *     part                 80 bytes   2 to 4 us for each, both ends
@@ -871,7 +871,7 @@ static void *emz_i_new(size_t size) {
 /* items with room for need of them, at least one: maybe at a new place, with *room updated; or
  * NULL, and then the old ones stay valid. Doubling keeps the cost of growing linear. */
 static void *emz_i_grow(void *items, size_t item_size, size_t *room, size_t need) {
-    size_t wanted = *room ? *room : 8;
+    size_t wanted = *room ? *room : 4;
     if (items && need <= *room) {
         return items;
     }
