@@ -2067,7 +2067,7 @@ static void *emz_i_socket(emz_efunguz *ef, int role, const char *host,
         {EMZ_I_MONITOR | EMZ_I_ZAP, ZMQ_RCVHWM, 0},
         {EMZ_I_SUBSCRIBER | EMZ_I_ZAP | EMZ_I_MONITOR, ZMQ_LINGER, 0},
     };
-    int type = role == EMZ_I_PUBLISHER    ? (ef->retain ? ZMQ_XPUB : ZMQ_PUB)
+    int type = role == EMZ_I_PUBLISHER    ? ZMQ_XPUB
                : role == EMZ_I_SUBSCRIBER ? ZMQ_SUB
                : role == EMZ_I_ZAP        ? ZMQ_ROUTER
                                           : ZMQ_PAIR;
@@ -2586,7 +2586,7 @@ static emz_result emz_i_gate_open(emz_efunguz *ef, uint64_t patience) {
         }
         ef->port = atoi(strrchr(endpoint, ':') + 1);
     }
-    if (ef->retain && emz_i_watch(&ef->poller, &gate->source, gate->socket)) {
+    if (emz_i_watch(&ef->poller, &gate->source, gate->socket)) {
         result = emz_i_zmq_result();
         goto failed;
     }
