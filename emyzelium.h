@@ -1956,6 +1956,8 @@ struct emz_ehypha {
     uint64_t values; /* how many have come, and some of the last ones when: a ring */
     int64_t came[EMZ_I_MARKS];
     uint64_t backlog_since; /* milliseconds: when the backlog began */
+    uint64_t asked_since;   /* milliseconds: when values were asked for last */
+    int streamed;           /* in the backlog was more than what had been asked for */
     int64_t newest;         /* the largest t_out of this connection */
     unsigned vain;          /* so many times running it was of no use to ask again */
     emz_link failed;        /* how the last attempt ended, and */
@@ -1969,6 +1971,7 @@ struct emz_etale {
     size_t parts_room;
     int64_t t_out, t_in;
     int paused;
+    int asked;       /* its kept value has been asked for, and nothing has come since */
     uint64_t update; /* the last one that brought a newer value */
 };
 
@@ -2758,6 +2761,10 @@ static void emz_i_fail(emz_ehypha *eh, emz_link link, int reply) {
 
 /* The subscribing socket starts to connect to eh->endpoint. */
 static void emz_i_connect(emz_ehypha *eh) {
+    size_t i;
+    for (i = 0; i < eh->etales.count; i++) {
+        ((emz_etale *)eh->etales.at[i])->asked = 1; /* libzmq asks for all */
+    }
     emz_i_enter(eh, EMZ_I_CONNECTING);
     emz_i_ready(&eh->ef->poller, &eh->source);
     if (zmq_connect(eh->source.socket, eh->endpoint)) {
@@ -2783,23 +2790,30 @@ static int emz_i_subscribe(emz_ehypha *eh, const char *title, int option) {
 }
 
 /* A subscription made once more brings the kept value. libzmq tells the peer of each, and of the
- * end only with the last: so nothing that is emitted meanwhile is missed. */
+ * end only with the last: so nothing that is emitted meanwhile is missed. Of more titles than a
+ * queue holds only some are answered: the others are asked for again, until that is in vain. */
 static void emz_i_ask_again(emz_ehypha *eh) {
-    int failed = 0;
+    int failed = 0, asked = 0;
     size_t i;
     for (i = 0; i < eh->etales.count; i++) {
-        const emz_etale *et = (const emz_etale *)eh->etales.at[i];
-        if (!et->paused) {
+        emz_etale *et = (emz_etale *)eh->etales.at[i];
+        if (!et->paused && (et->asked || eh->streamed)) {
             failed |= emz_i_subscribe(eh, emz_etale_title(et), ZMQ_SUBSCRIBE) ||
                       emz_i_subscribe(eh, emz_etale_title(et), ZMQ_UNSUBSCRIBE);
+            et->asked = asked = 1;
         }
     }
-    if (eh->vain < EMZ_I_VAIN_MAX) {
+    eh->streamed = eh->streamed && failed;
+    eh->asked_since = eh->backlog_since = emz_i_ms(eh->ef);
+    if (!asked) {
+        eh->due = EMZ_I_NEVER;
+    } else if (eh->vain < EMZ_I_VAIN_MAX) {
         eh->vain++; /* until a value comes that had been missed */
+        emz_i_due(eh->ef, &eh->due, eh->asked_since + ((uint64_t)EMZ_I_QUIET_MS << eh->vain));
     } else {
         eh->lag = INT64_MAX; /* a clock may have been set */
+        eh->due = EMZ_I_NEVER;
     }
-    emz_i_due(eh->ef, &eh->due, failed ? emz_i_ms(eh->ef) + EMZ_I_QUIET_MS : EMZ_I_NEVER);
 }
 
 /* A stage has lasted too long, or the pause long enough. */
@@ -2851,6 +2865,8 @@ static int emz_i_ehypha_monitor_serve(emz_i_source *s) {
             emz_i_link(eh, EMZ_LINK_UP, 0);
             eh->newest = INT64_MIN;
             eh->vain = 0;
+            eh->streamed = 0;
+            eh->asked_since = eh->since;
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && trying) {
             emz_i_fail(eh, EMZ_LINK_DENIED, 0);
         } else if (trying && (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
@@ -2886,9 +2902,7 @@ static int emz_i_is_same(const emz_etale *et, const emz_i_frames *frames, int64_
 /* A publisher whose queue for us is full drops the newest values, and repeats them for two minutes
  * only. But then a queue of values was on its way at once: this one had been emitted when those
  * before it came. Behind them, the last values are asked for again. Its queue is taken to be as
- * long as ours; half of that is enough, since what it counts as read is up to half a queue late.
- * (A newcomer gets all kept values at once: these count only when that took so long that repeats of
- * newer ones could have ended.) */
+ * long as ours; half of that is enough, since what it counts as read is up to half a queue late. */
 static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     const size_t half = (size_t)eh->ef->queue_size / 2 + 1;
     const size_t queue = half < EMZ_I_BACKLOG ? half : EMZ_I_BACKLOG;
@@ -2909,10 +2923,19 @@ static void emz_i_backlog(emz_ehypha *eh, const emz_etale *et) {
     if (eh->stage == EMZ_I_TALKING &&
         emz_i_apart(before + INT64_C(1000) * EMZ_I_SLACK_MS, eh->lag) >= et->t_out) {
         uint64_t now = emz_i_ms(eh->ef), end = now + ((uint64_t)EMZ_I_QUIET_MS << eh->vain), last;
+        eh->streamed |= !et->asked || now - eh->asked_since > EMZ_I_REPEAT_MAX;
         eh->backlog_since = eh->due == EMZ_I_NEVER ? now : eh->backlog_since;
         last = eh->backlog_since + ((uint64_t)EMZ_I_ASK_MS << eh->vain);
         emz_i_due(eh->ef, &eh->due, end < last ? end : last);
     }
+}
+
+/* What was asked for is not asked for once more while answers come. */
+static void emz_i_answered(emz_ehypha *eh, emz_etale *et) {
+    if (et->asked && eh->stage == EMZ_I_TALKING && eh->due != EMZ_I_NEVER) {
+        emz_i_due(eh->ef, &eh->due, emz_i_ms(eh->ef) + ((uint64_t)EMZ_I_QUIET_MS << eh->vain));
+    }
+    et->asked = 0;
 }
 
 /* The message in ef->in becomes an etale's value: the frames change places, nothing is copied. 0,
@@ -2924,7 +2947,6 @@ static int emz_i_absorb(emz_ehypha *eh) {
     int64_t t_out;
     emz_part *parts;
     size_t i, count;
-    int first;
     if (size < 0) {
         return 0;
     }
@@ -2934,6 +2956,7 @@ static int emz_i_absorb(emz_ehypha *eh) {
     }
     t_out = emz_i_wire_get_time(emz_i_data(&ef->in, 1));
     if (emz_i_is_same(et, &ef->in, t_out)) {
+        emz_i_answered(eh, et);
         return 0;
     }
     count = ef->in.count - 2;
@@ -2948,12 +2971,11 @@ static int emz_i_absorb(emz_ehypha *eh) {
         et->parts[i].data = emz_i_data(&et->frames, i + 2);
         et->parts[i].size = emz_i_size(&et->frames, i + 2);
     }
-    first = et->t_in < 0;
+    eh->vain = et->t_in < 0 ? 0 : eh->vain;
     et->t_out = t_out;
     et->t_in = emz_now();
-    if (!first || emz_i_ms(ef) - eh->since > EMZ_I_REPEAT_MAX) {
-        emz_i_backlog(eh, et);
-    }
+    emz_i_backlog(eh, et);
+    emz_i_answered(eh, et);
     ef->updated += et->update != ef->update;
     et->update = ef->update;
     return 0;
@@ -3251,6 +3273,7 @@ static emz_result emz_i_etale_pause(emz_ehypha *eh, const char *title, int pause
         return emz_i_zmq_result();
     }
     et->paused = paused;
+    et->asked = 1;
     return EMZ_OK;
 }
 
@@ -4138,6 +4161,7 @@ EMZ_API emz_result emz_ehypha_add_etale(emz_ehypha *eh, const char *title, const
             return emz_i_zmq_result();
         }
         et->t_out = et->t_in = -1;
+        et->asked = 1;
         memcpy(et + 1, title, size + 1);
         emz_i_map_add(&eh->etales, &et->node, et + 1, size);
     }

@@ -292,9 +292,9 @@ static void event_arrive(emz_i_monitor *m, unsigned event, uint32_t value) {
 /* ---- wire: what an ehypha receives ---- */
 
 #define ETALES 4
-typedef struct expected { /* of an etale */
-    int held, paused;
-    message value; /* count 0: none yet */
+typedef struct expected {    /* of an etale */
+    int held, paused, asked; /* asked: for its value, and nothing has come since */
+    message value;           /* count 0: none yet */
     int changed;
 } expected;
 
@@ -346,8 +346,8 @@ static void wire_compare(const emz_ehypha *eh, const char *title, const expected
 /* When a backlog lets an ehypha ask again: in numbers that hold every time there is. */
 typedef struct backlog {
     __int128 lag;
-    int64_t came[80], begun, due, newest;
-    int count, vain; /* times running that asking brought nothing that had been missed */
+    int64_t came[80], begun, due, newest, asked; /* asked: when */
+    int count, streamed, vain; /* times running that asking brought nothing that had been missed */
 } backlog;
 
 static __int128 clamped(__int128 t) {
@@ -359,18 +359,29 @@ static void backlog_begin(backlog *b) {
     b->newest = INT64_MIN;
 }
 
-static void backlog_asked(backlog *b) {
+/* Each unanswered value is asked for again, or each at all behind a stream, until that is in vain. */
+static void backlog_asked(backlog *b, int wanted) {
+    b->asked = b->begun = clock_us / 1000;
     b->due = INT64_MAX;
-    if (b->vain < EMZ_I_VAIN_MAX) {
-        b->vain++;
-    } else {
+    b->streamed = 0;
+    if (wanted && b->vain < EMZ_I_VAIN_MAX) {
+        b->due = b->asked + (EMZ_I_QUIET_MS << ++b->vain);
+    } else if (wanted) {
         b->lag = INT64_MAX;
     }
 }
 
+/* While answers come, it waits. */
+static void backlog_answered(backlog *b, int *asked, int talking) {
+    if (*asked && talking && b->due != INT64_MAX) {
+        b->due = clock_us / 1000 + (EMZ_I_QUIET_MS << b->vain);
+    }
+    *asked = 0;
+}
+
 /* A value with this time has come: was it emitted when the one before, so many before, came? Of
  * many, only each 8th is asked. */
-static void backlog_count(backlog *b, int64_t t_out, int many, int talking) {
+static void backlog_count(backlog *b, int64_t t_out, int many, int talking, int answer) {
     const int64_t now = clock_us / 1000, t_in = emz_now();
     const int asked = many < 64 || b->count % 8 == 0;
     const int64_t before = b->count >= many ? b->came[b->count - many] : 0;
@@ -381,6 +392,7 @@ static void backlog_count(backlog *b, int64_t t_out, int many, int talking) {
     b->vain = t_out < b->newest ? 0 : b->vain;
     b->newest = t_out > b->newest ? t_out : b->newest;
     if (asked && talking && clamped(before + EMZ_I_SLACK_MS * 1000 - b->lag) >= t_out) {
+        b->streamed |= !answer || now - b->asked > EMZ_I_REPEAT_MAX;
         b->begun = b->due == INT64_MAX ? now : b->begun;
         b->due = now + (EMZ_I_QUIET_MS << b->vain);
         if (b->due > b->begun + (EMZ_I_ASK_MS << b->vain)) {
@@ -414,7 +426,6 @@ static void target_wire(input in) {
     unsigned flags = take(&in);
     int subscribed[ETALES] = {0}, talking = (flags & 8) != 0;
     size_t i, messages = 0;
-    int64_t begun;
     backlog late = {0};
     backlog_begin(&late);
     memset(e, 0, sizeof e);
@@ -430,7 +441,6 @@ static void target_wire(input in) {
         event_arrive(&eh->monitor, ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
         check(!emz_efunguz_update(ef) && eh->link == EMZ_LINK_UP);
     }
-    begun = clock_us;
     while (in.left && messages < 80) {
         unsigned action = take(&in), which = action / 8 % ETALES;
         expected *x = &e[which];
@@ -440,6 +450,7 @@ static void target_wire(input in) {
         case 0:
             check(emz_ehypha_add_etale(eh, title[which], NULL) ==
                   (x->held ? EMZ_ALREADY_PRESENT : EMZ_OK));
+            x->asked = x->held ? x->asked : 1;
             x->held = 1;
             break;
         case 1:
@@ -451,6 +462,7 @@ static void target_wire(input in) {
         case 2:
             if (x->held) {
                 x->paused = !x->paused;
+                x->asked = 1;
                 check(!(x->paused ? emz_ehypha_pause_etale(eh, title[which])
                                   : emz_ehypha_resume_etale(eh, title[which])));
             }
@@ -464,19 +476,22 @@ static void target_wire(input in) {
                 messages++;
                 message_arrive(&m, eh->source.socket);
                 for (i = 0; i < ETALES; i++) {
-                    if (e[i].held && !e[i].paused &&
-                        concerns(&m, title[i], config.max_part_size ? 8 : EMZ_DEF_MAX_PART_SIZE) &&
-                        !equal(&m, &e[i].value)) {
+                    if (!e[i].held || e[i].paused ||
+                        !concerns(&m, title[i], config.max_part_size ? 8 : EMZ_DEF_MAX_PART_SIZE)) {
+                        continue;
+                    }
+                    if (!equal(&m, &e[i].value)) {
                         int64_t t_out;
                         memcpy(&t_out, m.data[1], 8); /* this machine is little-endian */
-                        if (e[i].value.count || clock_us - begun > EMZ_I_REPEAT_MAX * 1000) {
-                            backlog_count(&late, t_out, config.queue_size ? 3 : 501, talking);
-                        }
+                        late.vain = e[i].value.count ? late.vain : 0;
+                        backlog_count(&late, t_out, config.queue_size ? 3 : 501, talking,
+                                      e[i].asked);
                         message_free(&e[i].value);
                         e[i].value = m;
                         e[i].changed = 1;
                         m.count = 0;
                     }
+                    backlog_answered(&late, &e[i].asked, talking);
                 }
                 message_free(&m);
             } while (action & 128 && take(&in) & 1 && messages < 80);
@@ -485,7 +500,7 @@ static void target_wire(input in) {
         check(asked == (!before && subscribed[which]));
         for (asked = 0, i = 0; i < ETALES; i++) {
             check(subscribed[i] == (e[i].held && !e[i].paused));
-            wanted += subscribed[i];
+            wanted += subscribed[i] && (e[i].asked || late.streamed);
             changed += e[i].changed;
             e[i].changed = 0;
         }
@@ -493,7 +508,10 @@ static void target_wire(input in) {
         subscriptions(title, subscribed, &asked);
         check(asked == (clock_us / 1000 >= late.due ? wanted : 0)); /* for each last value again */
         if (clock_us / 1000 >= late.due) {
-            backlog_asked(&late);
+            for (i = 0; i < ETALES; i++) {
+                e[i].asked |= subscribed[i] && late.streamed;
+            }
+            backlog_asked(&late, wanted);
         }
         for (i = 0; i < ETALES; i++) {
             check(subscribed[i] == (e[i].held && !e[i].paused));
