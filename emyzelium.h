@@ -602,10 +602,12 @@ EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
  * NUL, may be "". parts may be NULL when count is 0. The data is copied. Unless no_retain, the
  * value is kept and handed to each new subscriber of the title. It never blocks: a subscriber whose
  * queue is full misses it. But the last one of a title reaches it when it has caught up: after a
- * full queue, kept values are sent again up to two minutes later, and who was away longer asks for
- * them (a subscriber with this file, and a queue_size not above yours, does, on reading what had
- * piled up). Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND while the port could not be
- * taken again after a change of the whitelist (it is being retried). */
+ * full queue, kept values are sent again up to two minutes later, to all who hold the title (so one
+ * subscriber who cannot keep up costs the others, too: values that are emitted seldom come more
+ * than once), and who was away longer asks for them (a subscriber with this file, and a queue_size
+ * not above yours, does, on reading what had piled up). Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY,
+ * ZMQ, and BIND while the port could not be taken again after a change of the whitelist (it is
+ * being retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
 
