@@ -185,7 +185,7 @@
  *                                                          memory-ehypha, idle, grow-ehyphae
  *     ehypha through Tor   51 kB      20 to 40 us more for a value on its way here
  *                                                          memory-ehypha, latency
- *     etale of 100 bytes   1.1 kB     7 to 15 us from emit to received, both ends, when there are
+ *     etale of 100 bytes   1.2 kB     7 to 15 us from emit to received, both ends, when there are
  *                                     many; 50 to 70 us for one alone
  *                                                          memory-etale, grow-etales, latency
  *     part                 80 bytes   2 to 4 us for each, both ends
