@@ -2404,11 +2404,13 @@ static int emz_i_gate_retry(emz_efunguz *ef, emz_i_retained *kept, uint64_t now)
     if (refused) {
         kept->due = EMZ_I_NEVER;
         gate->must_rebuild |= emz_i_gate_send(ef, &kept->frames) != 0;
-        kept->pause = kept->pause ? kept->pause : EMZ_I_REPEAT_MS;
     } else if (kept->past) {
         gate->past = now + EMZ_I_HELD_MS;
     }
     kept->past = 0;
+    if (!kept->pause && now < gate->lossy) {
+        kept->pause = EMZ_I_REPEAT_MS;
+    }
     if (kept->pause > EMZ_I_REPEAT_MAX) {
         kept->pause = 0;
     } else if (kept->pause) {

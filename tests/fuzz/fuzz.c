@@ -857,7 +857,7 @@ static void target_subscription(input in) {
                 again ^= 1u << i;
                 moved = held[i] && !past ? now + EMZ_I_HELD_MS : moved;
                 lossy = past ? now + EMZ_I_REPEAT_MAX : lossy;
-                pause[i] = past && !pause[i] ? EMZ_I_REPEAT_MS : pause[i];
+                pause[i] = now < lossy && !pause[i] ? EMZ_I_REPEAT_MS : pause[i];
                 due[i] = pause[i] && pause[i] <= EMZ_I_REPEAT_MAX ? now + pause[i] : INT64_MAX;
                 pause[i] = pause[i] <= EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
                 held[i] = 0;
