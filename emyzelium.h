@@ -603,10 +603,11 @@ EMZ_API emz_ehypha *emz_efunguz_ehypha_at(emz_efunguz *ef, size_t i);
  * value is kept and handed to each new subscriber of the title. It never blocks: a subscriber whose
  * queue is full misses it. But the last one of a title reaches it when it has caught up: after a
  * full queue, kept values are sent again up to two minutes later, to all who hold the title (so one
- * subscriber who cannot keep up costs the others, too: while you emit, up to as much again), and
- * who was away longer asks for them (a subscriber with this file, and a queue_size not above yours,
- * does, on reading what had piled up). Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY, ZMQ, and BIND
- * while the port could not be taken again after a change of the whitelist (it is being retried). */
+ * subscriber who cannot keep up costs the others, too: values that are emitted seldom come more
+ * than once), and who was away longer asks for them (a subscriber with this file, and a queue_size
+ * not above yours, does, on reading what had piled up). Errors: ARGUMENT, TITLE, TOO_LARGE, MEMORY,
+ * ZMQ, and BIND while the port could not be taken again after a change of the whitelist (it is
+ * being retried). */
 EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, const emz_part *parts,
                                           size_t count);
 
@@ -835,7 +836,6 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_HELD_MS      10000 /* without any progress, until it is sent past who has no room */
 #define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
 #define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
-#define EMZ_I_STREAM_MS    100   /* after an emit, the next one is thought to follow */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
 #define EMZ_I_MARKS        64    /* of them, so many arrivals are remembered */
 #define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
@@ -1867,8 +1867,6 @@ typedef struct emz_i_gate {
     size_t turn;        /* the kept value to begin with, when some are due */
     uint64_t past;      /* milliseconds: until then, wait for those who have no room */
     uint64_t lossy;     /* milliseconds: until then, what is emitted may not have reached all */
-    uint64_t emitted;   /* milliseconds: the last time that something was so */
-    uint64_t credit;    /* repeats that such emits have paid for */
     uint64_t due;       /* when to open it again, or the earliest of the kept values' */
 } emz_i_gate;
 
@@ -2420,18 +2418,7 @@ static int emz_i_gate_retry(emz_efunguz *ef, emz_i_retained *kept, uint64_t now)
     return refused;
 }
 
-/* While emits go on, there is at most one repeat for each: who keeps up must not pay for who does
- * not with more than that, or his queue fills up, too. */
-static int emz_i_gate_affords(emz_i_gate *gate, const emz_i_retained *kept, uint64_t now) {
-    int pays = kept->pause && !kept->past && now < gate->emitted + EMZ_I_STREAM_MS;
-    if (pays && !gate->credit) {
-        return 0;
-    }
-    gate->credit -= (uint64_t)pays;
-    return 1;
-}
-
-/* Send the kept values that are due; where queues are full, or have been, some of them. */
+/* Send the kept values that are due; where queues are full, some of them. */
 static void emz_i_gate_repeat(emz_efunguz *ef) {
     emz_i_gate *gate = &ef->gate;
     const size_t count = ef->retained.count, first = gate->turn;
@@ -2439,8 +2426,7 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
     size_t i, sent = 0, refused = 0;
     for (i = 0; i < count; i++) {
         emz_i_retained *kept = (emz_i_retained *)ef->retained.at[(first + i) % count];
-        if (now >= kept->due && sent < EMZ_I_GATE_BATCH && refused < EMZ_I_REFUSED_MAX &&
-            emz_i_gate_affords(gate, kept, now)) {
+        if (now >= kept->due && sent < EMZ_I_GATE_BATCH && refused < EMZ_I_REFUSED_MAX) {
             sent++;
             emz_i_ready(&ef->poller, &gate->source);
             refused = emz_i_gate_retry(ef, kept, now) ? refused + 1 : 0;
@@ -2448,7 +2434,7 @@ static void emz_i_gate_repeat(emz_efunguz *ef) {
         }
         due = kept->due < due ? kept->due : due;
     }
-    gate->due = due <= now && sent < EMZ_I_GATE_BATCH ? now + EMZ_I_OWED_MS : due;
+    gate->due = due <= now && refused ? now + EMZ_I_OWED_MS : due;
 }
 
 /* Subscriptions: each new subscriber of a title gets its kept value. In libzmq's manual mode we
@@ -4037,10 +4023,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
         emz_i_map_add(&ef->retained, &fresh->node, fresh + 1, size);
     }
     if (kept) {
-        if (emz_i_gate_doubt(ef, kept)) {
-            ef->gate.emitted = emz_i_ms(ef);
-            ef->gate.credit += ef->gate.credit < ef->retained.count;
-        } else {
+        if (!emz_i_gate_doubt(ef, kept)) {
             kept->due = EMZ_I_NEVER;
             kept->pause = 0;
         }

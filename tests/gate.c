@@ -373,53 +373,6 @@ static void test_standstill(int emits) {
     realm_free(a);
 }
 
-/* Let time pass until each kept value is due to be repeated, for the last time perhaps. */
-static void make_due(emz_efunguz *ef, int last) {
-    size_t i;
-    for (i = 0; i < ef->retained.count; i++) {
-        emz_i_retained *kept = (emz_i_retained *)ef->retained.at[i];
-        kept->due = ef->gate.due = ef->due = emz_i_ms(ef);
-        kept->pause = last ? 2 * EMZ_I_REPEAT_MAX : EMZ_I_REPEAT_MAX;
-    }
-}
-
-static size_t overdue(emz_efunguz *ef) {
-    size_t i, n = 0;
-    for (i = 0; i < ef->retained.count; i++) {
-        n += ((emz_i_retained *)ef->retained.at[i])->due <= emz_i_ms(ef);
-    }
-    return n;
-}
-
-/* When somebody had no room a moment ago, what is emitted is repeated, but while emits go on not
- * more of it than that. */
-static void test_repeats(void) {
-    enum { TITLES = 10 };
-    emz_efunguz *a = realm_new(sec_[0], NULL);
-    char title[16];
-    int i;
-    a->gate.lossy = EMZ_I_NEVER;
-    for (i = 0; i < TITLES; i++) {
-        snprintf(title, sizeof title, "%d", i);
-        emit_text(a, title, "");
-    }
-    is(a->gate.credit, TITLES, "each emit pays for a repeat");
-    make_due(a, 0);
-    a->gate.credit = 3;
-    a->gate.emitted = emz_i_ms(a) + 3600000;
-    emz_efunguz_update(a);
-    is(overdue(a), TITLES - 3, "three are paid for: the others wait");
-    emit_text(a, "9", "");
-    a->gate.emitted += 3600000;
-    until("the next emit pays for one more", overdue(a) == TITLES - 4);
-    a->gate.emitted = 0;
-    until("when they end, all are repeated", !overdue(a));
-    make_due(a, 1);
-    emz_efunguz_update(a);
-    is(a->gate.due, EMZ_I_NEVER, "but not for ever");
-    realm_free(a);
-}
-
 static void test_whitelist(void) {
     emz_efunguz *a = closed(key + 1, 1, 0), *b = realm_new(sec_[1], NULL),
                 *m = realm_new(sec_[2], NULL);
@@ -701,7 +654,6 @@ int main(void) {
     test_many_titles();
     test_standstill(0);
     test_standstill(1);
-    test_repeats();
     test_whitelist();
     test_port_taken();
     test_changes();

@@ -751,10 +751,7 @@ static void target_subscription(input in) {
     int64_t held[TITLES] = {0};               /* so long only for lack of room, or 0 */
     int64_t lossy = 0;                        /* until then, what is emitted may be lost */
     int64_t moved = 0;                        /* and until then, since one of them got through */
-    int64_t stream = 0;                       /* and until then, repeats cost what emits bring */
-    int64_t look = INT64_MAX;                 /* and then, what is due is sent */
-    unsigned order[TITLES], kinds = 0, credit = 0, turn = 0;
-    unsigned i, n, first;
+    unsigned i;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
     ef = efunguz(NULL);
@@ -762,7 +759,6 @@ static void target_subscription(input in) {
         due[i] = INT64_MAX;
         if (emitted >> i & 1) {
             subscription_emit(ef, i);
-            order[kinds++] = i;
         }
     }
     check(ef->gate.manual == !no_manual);
@@ -779,20 +775,12 @@ static void target_subscription(input in) {
         now = clock_us / 1000;
         if (action & 4) {
             subscription_emit(ef, which);
-            if (!(emitted >> which & 1)) {
-                order[kinds++] = which;
-                emitted |= 1u << which;
-            }
+            emitted |= 1u << which;
             lossy = full ? now + EMZ_I_REPEAT_MAX : lossy;
-            if (now >= lossy) {
-                due[which] = INT64_MAX;
-            } else if (due[which] > now + EMZ_I_REPEAT_MS) {
-                due[which] = now + EMZ_I_REPEAT_MS;
-                look = due[which] < look ? due[which] : look;
-            }
+            due[which] = now >= lossy                         ? INT64_MAX
+                         : due[which] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS
+                                                              : due[which];
             pause[which] = now < lossy ? 2 * EMZ_I_REPEAT_MS : 0;
-            stream = now < lossy ? now + EMZ_I_STREAM_MS : stream;
-            credit += now < lossy && credit < kinds;
             held[which] = 0;
         }
         ready[0] = action & 8 ? 1 : 0;
@@ -823,17 +811,13 @@ static void target_subscription(input in) {
             }
         }
         if (kept >= 0 && now < lossy) { /* it may be for one whose queue is full */
-            if (due[kept] > now + EMZ_I_REPEAT_MS) {
-                due[kept] = now + EMZ_I_REPEAT_MS;
-                look = due[kept] < look ? due[kept] : look;
-            }
+            due[kept] = due[kept] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS : due[kept];
             pause[kept] = 2 * EMZ_I_REPEAT_MS;
         }
         if (m.count && !full && (kept >= 0 || ef->gate.manual)) { /* one message follows */
             check(value_sent(gate, &at) == kept);
         } else if (kept >= 0) {
             due[kept] = now + EMZ_I_OWED_MS;
-            look = due[kept] < look ? due[kept] : look;
             held[kept] = held[kept] ? held[kept] : now + EMZ_I_HELD_MS;
         }
         while (at < done) { /* then what is due, each once */
@@ -841,37 +825,21 @@ static void target_subscription(input in) {
             check(value >= 0 && !(again >> value & 1));
             again |= 1u << value;
         }
-        for (n = 0, first = turn; now >= look && n < kinds; n++) { /* in turn, if it can be paid */
-            int pays, past;
-            i = order[(first + n) % kinds];
-            pays = pause[i] && !held[i] && now < stream;
-            if (now < due[i] || (pays && !credit)) {
-                continue;
-            }
-            credit -= (unsigned)pays;
-            turn = (first + n + 1) % kinds;
+        for (i = 0; i < TITLES; i++) {
             /* past who stands still, and once more for him */
-            past = full && held[i] && now >= held[i] && now >= moved;
-            check((again >> i & 1) == (!full || past));
+            int past = full && held[i] && now >= held[i] && now >= moved;
+            check((again >> i & 1) == (now >= due[i] && (!full || past)));
             if (again >> i & 1) {
-                again ^= 1u << i;
                 moved = held[i] && !past ? now + EMZ_I_HELD_MS : moved;
                 lossy = past ? now + EMZ_I_REPEAT_MAX : lossy;
                 pause[i] = now < lossy && !pause[i] ? EMZ_I_REPEAT_MS : pause[i];
                 due[i] = pause[i] && pause[i] <= EMZ_I_REPEAT_MAX ? now + pause[i] : INT64_MAX;
                 pause[i] = pause[i] <= EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
                 held[i] = 0;
-            } else {
+            } else if (now >= due[i]) {
                 due[i] = now + EMZ_I_OWED_MS;
                 held[i] = held[i] ? held[i] : now + EMZ_I_HELD_MS;
             }
-        }
-        check(!again);
-        if (now >= look) {
-            for (look = INT64_MAX, i = 0; i < kinds; i++) {
-                look = due[order[i]] < look ? due[order[i]] : look;
-            }
-            look = look <= now ? now + EMZ_I_OWED_MS : look;
         }
         if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
             bad += action & 16;
