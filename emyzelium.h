@@ -836,6 +836,7 @@ EMZ_API int emz_etale_paused(const emz_etale *et); /* 1 or 0 */
 #define EMZ_I_HELD_MS      10000 /* without any progress, until it is sent past who has no room */
 #define EMZ_I_REPEAT_MS    1000  /* until one is that may have been lost so; then twice as long, */
 #define EMZ_I_REPEAT_MAX   64000 /* and so on up to this */
+#define EMZ_I_REPEAT_RATE  200   /* a second just after a full queue; then more and more */
 #define EMZ_I_BACKLOG      512   /* so many values on their way at once are a backlog, or fewer */
 #define EMZ_I_MARKS        64    /* of them, so many arrivals are remembered */
 #define EMZ_I_SLACK_MS     100   /* by which the shortest way may be shorter than what was seen */
@@ -1867,6 +1868,7 @@ typedef struct emz_i_gate {
     size_t turn;        /* the kept value to begin with, when some are due */
     uint64_t past;      /* milliseconds: until then, wait for those who have no room */
     uint64_t lossy;     /* milliseconds: until then, what is emitted may not have reached all */
+    uint64_t repeated;  /* kept values that were sent since some queue was full */
     uint64_t due;       /* when to open it again, or the earliest of the kept values' */
 } emz_i_gate;
 
@@ -2354,6 +2356,7 @@ static int emz_i_gate_send(emz_efunguz *ef, emz_i_frames *frames) {
         failed = emz_i_send_frames(ef->gate.socket, frames);
         zmq_setsockopt(ef->gate.socket, ZMQ_XPUB_NODROP, &one, sizeof one);
         ef->gate.lossy = emz_i_ms(ef) + EMZ_I_REPEAT_MAX;
+        ef->gate.repeated = 0;
     }
     return failed;
 }
@@ -2418,23 +2421,37 @@ static int emz_i_gate_retry(emz_efunguz *ef, emz_i_retained *kept, uint64_t now)
     return refused;
 }
 
-/* Send the kept values that are due; where queues are full, some of them. */
+/* How many kept values may be sent now? Just after a queue was full few, then more and more: until
+ * half of it is read, all that is sent passes by. */
+static uint64_t emz_i_gate_room(const emz_i_gate *gate, uint64_t now) {
+    uint64_t since, all;
+    if (now >= gate->lossy) {
+        return EMZ_I_GATE_BATCH;
+    }
+    since = now + EMZ_I_REPEAT_MAX - gate->lossy;
+    all = EMZ_I_REPEAT_RATE * (since + since * since / 1000) / 1000;
+    all = all < gate->repeated ? 0 : all - gate->repeated;
+    return all < EMZ_I_GATE_BATCH ? all : EMZ_I_GATE_BATCH;
+}
+
+/* Send the kept values that are due; where queues are or were full, some of them. */
 static void emz_i_gate_repeat(emz_efunguz *ef) {
     emz_i_gate *gate = &ef->gate;
     const size_t count = ef->retained.count, first = gate->turn;
-    uint64_t now = emz_i_ms(ef), due = EMZ_I_NEVER;
+    uint64_t now = emz_i_ms(ef), due = EMZ_I_NEVER, room = emz_i_gate_room(gate, now);
     size_t i, sent = 0, refused = 0;
     for (i = 0; i < count; i++) {
         emz_i_retained *kept = (emz_i_retained *)ef->retained.at[(first + i) % count];
-        if (now >= kept->due && sent < EMZ_I_GATE_BATCH && refused < EMZ_I_REFUSED_MAX) {
+        if (now >= kept->due && sent < room && refused < EMZ_I_REFUSED_MAX) {
             sent++;
             emz_i_ready(&ef->poller, &gate->source);
             refused = emz_i_gate_retry(ef, kept, now) ? refused + 1 : 0;
+            gate->repeated += !refused;
             gate->turn = (first + i + 1) % count;
         }
         due = kept->due < due ? kept->due : due;
     }
-    gate->due = due <= now && refused ? now + EMZ_I_OWED_MS : due;
+    gate->due = due <= now && sent < EMZ_I_GATE_BATCH ? now + EMZ_I_OWED_MS : due;
 }
 
 /* Subscriptions: each new subscriber of a title gets its kept value. In libzmq's manual mode we

@@ -373,6 +373,43 @@ static void test_standstill(int emits) {
     realm_free(a);
 }
 
+/* Let time pass until each kept value is to be repeated, then look once. How many were not? */
+static size_t left_over(emz_efunguz *ef, uint64_t pause) {
+    uint64_t now = emz_i_ms(ef);
+    size_t i, n = 0;
+    for (i = 0; i < ef->retained.count; i++) {
+        emz_i_retained *kept = (emz_i_retained *)ef->retained.at[i];
+        kept->due = ef->gate.due = ef->due = now;
+        kept->pause = pause;
+    }
+    emz_efunguz_update(ef);
+    for (i = 0; i < ef->retained.count; i++) {
+        n += ((emz_i_retained *)ef->retained.at[i])->due == now;
+    }
+    return n;
+}
+
+/* When somebody had no room a moment ago, what is emitted is repeated. */
+static void test_repeats(void) {
+    enum { TITLES = 10 };
+    emz_efunguz *a = realm_new(sec_[0], NULL);
+    char title[16];
+    int i;
+    a->gate.lossy = emz_i_ms(a) + EMZ_I_REPEAT_MAX;
+    for (i = 0; i < TITLES; i++) {
+        snprintf(title, sizeof title, "%d", i);
+        emit_text(a, title, "");
+    }
+    a->gate.lossy -= 1000;
+    a->gate.repeated = 1000000;
+    is(left_over(a, EMZ_I_REPEAT_MS), TITLES, "enough was repeated: now the queues are read");
+    a->gate.repeated = 0;
+    is(left_over(a, EMZ_I_REPEAT_MS), 0, "else, a second after it, all are repeated");
+    is(left_over(a, 2 * EMZ_I_REPEAT_MAX), 0, "and after two minutes");
+    is(a->gate.due, EMZ_I_NEVER, "but then no more");
+    realm_free(a);
+}
+
 static void test_whitelist(void) {
     emz_efunguz *a = closed(key + 1, 1, 0), *b = realm_new(sec_[1], NULL),
                 *m = realm_new(sec_[2], NULL);
@@ -654,6 +691,7 @@ int main(void) {
     test_many_titles();
     test_standstill(0);
     test_standstill(1);
+    test_repeats();
     test_whitelist();
     test_port_taken();
     test_changes();

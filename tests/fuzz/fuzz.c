@@ -751,7 +751,10 @@ static void target_subscription(input in) {
     int64_t held[TITLES] = {0};               /* so long only for lack of room, or 0 */
     int64_t lossy = 0;                        /* until then, what is emitted may be lost */
     int64_t moved = 0;                        /* and until then, since one of them got through */
-    unsigned i;
+    int64_t look = INT64_MAX;                 /* and then, what is due is sent, */
+    int64_t repeated = 0;                     /* since a queue was full so often */
+    unsigned order[TITLES], kinds = 0, turn = 0;
+    unsigned i, n, first;
     in_place = flags & 1;
     no_manual = (flags & 2) != 0;
     ef = efunguz(NULL);
@@ -759,6 +762,7 @@ static void target_subscription(input in) {
         due[i] = INT64_MAX;
         if (emitted >> i & 1) {
             subscription_emit(ef, i);
+            order[kinds++] = i;
         }
     }
     check(ef->gate.manual == !no_manual);
@@ -769,17 +773,24 @@ static void target_subscription(input in) {
         message m;
         size_t at = 0;
         int valid, full = (action & 64) != 0, kept = -1;
-        int64_t now;
+        int64_t now, since, room;
         gate->full = full;
         clock_us += action & 128 ? INT64_C(1000) << take(&in) % 18 : 0;
         now = clock_us / 1000;
         if (action & 4) {
             subscription_emit(ef, which);
-            emitted |= 1u << which;
+            if (!(emitted >> which & 1)) {
+                order[kinds++] = which;
+                emitted |= 1u << which;
+            }
             lossy = full ? now + EMZ_I_REPEAT_MAX : lossy;
-            due[which] = now >= lossy                         ? INT64_MAX
-                         : due[which] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS
-                                                              : due[which];
+            repeated = full ? 0 : repeated;
+            if (now >= lossy) {
+                due[which] = INT64_MAX;
+            } else if (due[which] > now + EMZ_I_REPEAT_MS) {
+                due[which] = now + EMZ_I_REPEAT_MS;
+                look = due[which] < look ? due[which] : look;
+            }
             pause[which] = now < lossy ? 2 * EMZ_I_REPEAT_MS : 0;
             held[which] = 0;
         }
@@ -811,13 +822,17 @@ static void target_subscription(input in) {
             }
         }
         if (kept >= 0 && now < lossy) { /* it may be for one whose queue is full */
-            due[kept] = due[kept] > now + EMZ_I_REPEAT_MS ? now + EMZ_I_REPEAT_MS : due[kept];
+            if (due[kept] > now + EMZ_I_REPEAT_MS) {
+                due[kept] = now + EMZ_I_REPEAT_MS;
+                look = due[kept] < look ? due[kept] : look;
+            }
             pause[kept] = 2 * EMZ_I_REPEAT_MS;
         }
         if (m.count && !full && (kept >= 0 || ef->gate.manual)) { /* one message follows */
             check(value_sent(gate, &at) == kept);
         } else if (kept >= 0) {
             due[kept] = now + EMZ_I_OWED_MS;
+            look = due[kept] < look ? due[kept] : look;
             held[kept] = held[kept] ? held[kept] : now + EMZ_I_HELD_MS;
         }
         while (at < done) { /* then what is due, each once */
@@ -825,21 +840,39 @@ static void target_subscription(input in) {
             check(value >= 0 && !(again >> value & 1));
             again |= 1u << value;
         }
-        for (i = 0; i < TITLES; i++) {
+        since = now + EMZ_I_REPEAT_MAX - lossy;
+        room = now < lossy ? EMZ_I_REPEAT_RATE * (since + since * since / 1000) / 1000 - repeated
+                           : TITLES;
+        for (n = 0, first = turn; now >= look && n < kinds; n++) { /* in turn, so many */
+            int past;
+            i = order[(first + n) % kinds];
+            if (now < due[i] || room-- <= 0) {
+                continue;
+            }
+            turn = (first + n + 1) % kinds;
             /* past who stands still, and once more for him */
-            int past = full && held[i] && now >= held[i] && now >= moved;
-            check((again >> i & 1) == (now >= due[i] && (!full || past)));
+            past = full && held[i] && now >= held[i] && now >= moved;
+            check((again >> i & 1) == (!full || past));
             if (again >> i & 1) {
+                again ^= 1u << i;
                 moved = held[i] && !past ? now + EMZ_I_HELD_MS : moved;
                 lossy = past ? now + EMZ_I_REPEAT_MAX : lossy;
+                repeated = past ? 0 : repeated + 1;
                 pause[i] = now < lossy && !pause[i] ? EMZ_I_REPEAT_MS : pause[i];
                 due[i] = pause[i] && pause[i] <= EMZ_I_REPEAT_MAX ? now + pause[i] : INT64_MAX;
                 pause[i] = pause[i] <= EMZ_I_REPEAT_MAX ? 2 * pause[i] : 0;
                 held[i] = 0;
-            } else if (now >= due[i]) {
+            } else {
                 due[i] = now + EMZ_I_OWED_MS;
                 held[i] = held[i] ? held[i] : now + EMZ_I_HELD_MS;
             }
+        }
+        check(!again);
+        if (now >= look) {
+            for (look = INT64_MAX, i = 0; i < kinds; i++) {
+                look = due[order[i]] < look ? due[order[i]] : look;
+            }
+            look = look <= now ? now + EMZ_I_OWED_MS : look;
         }
         if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
             bad += action & 16;
