@@ -2366,6 +2366,12 @@ static void emz_i_gate_owe(emz_efunguz *ef, emz_i_retained *kept, uint64_t ms) {
     ef->gate.due = kept->due < ef->gate.due ? kept->due : ef->gate.due;
 }
 
+/* Nothing more of it is due to anybody. */
+static void emz_i_gate_settle(emz_i_retained *kept) {
+    kept->due = EMZ_I_NEVER;
+    kept->pause = kept->past = 0;
+}
+
 /* Send a kept value; for lack of room, soon again. */
 static int emz_i_gate_send_kept(emz_efunguz *ef, emz_i_retained *kept) {
     int failed = emz_i_send_frames(ef->gate.socket, &kept->frames);
@@ -2638,6 +2644,10 @@ static void emz_i_gate_rebuild(emz_efunguz *ef) {
         for (i = 0; i < ef->whitelist.count; i++) {
             ((emz_i_guest *)ef->whitelist.at[i])->admitted = 0;
         }
+        for (i = 0; i < ef->retained.count; i++) { /* to queues that are gone; all ask again */
+            emz_i_gate_settle((emz_i_retained *)ef->retained.at[i]);
+        }
+        ef->gate.past = ef->gate.lossy = ef->gate.repeated = 0;
     }
     if (emz_i_gate_open(ef, patience)) {
         emz_i_log(ef, EMZ_LOG_ERROR,
@@ -4041,8 +4051,7 @@ EMZ_API emz_result emz_efunguz_emit_etale(emz_efunguz *ef, const char *title, co
     }
     if (kept) {
         if (!emz_i_gate_doubt(ef, kept)) {
-            kept->due = EMZ_I_NEVER;
-            kept->pause = 0;
+            emz_i_gate_settle(kept);
         }
         kept->past = 0;
         emz_i_frames_swap(&kept->frames, &ef->out);

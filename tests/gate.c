@@ -407,6 +407,15 @@ static void test_repeats(void) {
     is(left_over(a, EMZ_I_REPEAT_MS), 0, "else, a second after it, all are repeated");
     is(left_over(a, 2 * EMZ_I_REPEAT_MAX), 0, "and after two minutes");
     is(a->gate.due, EMZ_I_NEVER, "but then no more");
+    a->gate.lossy = emz_i_ms(a) + EMZ_I_REPEAT_MAX;
+    emit_text(a, "0", "");
+    ok(a->gate.due != EMZ_I_NEVER, "what is emitted then is, once more");
+    a->gate.must_rebuild = 1;
+    emz_efunguz_update(a);
+    emit_text(a, "1", "");
+    a->gate.due = a->due = emz_i_ms(a);
+    emz_efunguz_update(a);
+    is(a->gate.due, EMZ_I_NEVER, "not when the gate, and with it each queue, is new");
     realm_free(a);
 }
 

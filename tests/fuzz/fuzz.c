@@ -877,6 +877,11 @@ static void target_subscription(input in) {
         if (m.count && !valid) { /* the connections end, and the sender's key does not come again */
             bad += action & 16;
             check(ef->gate.socket && !ef->gate.must_rebuild);
+            lossy = moved = repeated = 0; /* and so does all that was due */
+            for (i = 0; i < TITLES; i++) {
+                due[i] = INT64_MAX;
+                pause[i] = held[i] = 0;
+            }
         }
         check(ef->banned.count == (bad > 0));
         message_free(&m);
